@@ -1,1 +1,93 @@
-fn main() {}
+//! `subband`: compresses the feature maps of convolutional networks, and measures what that costs in accuracy.
+
+mod args;
+mod commands;
+mod output;
+mod progress;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use commands::{completions, data};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "subband",
+    version,
+    about = "Compresses the feature maps of convolutional networks",
+    long_about = "Compresses the feature maps (activations) of convolutional networks: a wavelet transform, a quantizer \
+                  and an entropy coder, tensor files in and out, and the accuracy a network keeps when its maps pass \
+                  through them.",
+    after_help = "\
+Exit status: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  subband compress maps.npy -o maps.sbd --step 0.1
+  subband decompress maps.sbd -o maps.npy
+  subband inspect maps.sbd"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Print no reports and no progress, errors only
+    #[arg(short, long, global = true, display_order = 900)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch a data set into the cache folder
+    Data(data::Args),
+    Completions(completions::Args),
+}
+
+/// What every command may ask about how to talk to the user.
+#[derive(Clone, Copy, Debug)]
+pub struct Ui {
+    pub quiet: bool,
+}
+
+fn main() -> ExitCode {
+    output::remove_unfinished_on_interrupt();
+    let result = match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        // Help and version come as errors too: they are the only ones meant for standard output.
+        Err(e) if !e.use_stderr() => print_help(&e),
+        Err(e) => Err(args::usage_error(&e)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has gone, as in `subband inspect x.sbd | head`. There is nobody to tell; the status is a shell's.
+        Err(e) if is_broken_pipe(&e) => ExitCode::from(141),
+        Err(e) => {
+            let message = format!("{e:#}");
+            let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+            let _ = writeln!(io::stderr(), "subband: {line}");
+            ExitCode::from(if e.is::<args::UsageError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let ui = Ui { quiet: cli.quiet };
+    match cli.command {
+        Command::Data(args) => data::run(args, ui),
+        Command::Completions(args) => completions::run(args),
+    }
+}
+
+fn print_help(help: &clap::Error) -> Result<()> {
+    help.print().and_then(|()| io::stdout().flush()).context("cannot write standard output")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
