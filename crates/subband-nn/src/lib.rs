@@ -1,1 +1,25 @@
+//! Networks, data sets, training, calibration and evaluation for the Subband feature-map codec, on burn.
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod data;
+mod error;
+mod files;
+mod network;
+mod progress;
+mod rank;
+mod resnet;
+mod rng;
+mod taps;
+pub mod train;
+mod weights;
+
+pub use error::{Error, ErrorKind, Result};
+pub use network::{Network, NetworkKind, Shortcut};
+pub use progress::{LogProgress, Progress};
+pub use taps::{TapHook, TapSite, Taps};
+pub use weights::{Array, TensorMap};
+
+/// burn's device, so that callers need not depend on burn.
+pub use burn::tensor::Device;

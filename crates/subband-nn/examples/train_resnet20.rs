@@ -1,0 +1,51 @@
+//! Trains a ResNet-20 on CIFAR-10: `train_resnet20 <cifar folder> <run folder> [epochs] [threads] [limit]`.
+//! Started again with the same arguments it goes on where it stopped.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use subband_nn::data::Cifar10;
+use subband_nn::train::{TrainConfig, train};
+use subband_nn::{Error, LogProgress};
+
+// The system's allocator hands large blocks back after every step and faults them in again at the next.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [data, run_dir, numbers @ ..] = arguments.as_slice() else {
+        eprintln!("usage: train_resnet20 <cifar folder> <run folder> [epochs] [threads] [limit]");
+        std::process::exit(2);
+    };
+    let number = |index: usize| numbers.get(index).and_then(|text| text.parse().ok());
+    if let Some(threads) = number(1) {
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
+    }
+    let mut config = TrainConfig::default().with_epochs(number(0).unwrap_or(12));
+    config.limit = number(2);
+    let outcome = train(
+        &config,
+        &Cifar10::open(Path::new(data))?,
+        Path::new(run_dir),
+        &mut LogProgress,
+    )?;
+    eprintln!(
+        "best held-out accuracy {:.2}%: {}",
+        100.0 * outcome.best_held_out_accuracy,
+        outcome.best_weights.display()
+    );
+    Ok(())
+}

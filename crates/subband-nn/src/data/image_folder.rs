@@ -1,0 +1,242 @@
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use image::ImageReader;
+use rayon::prelude::*;
+
+use super::resize::{Rgb, centre_crop_planes, resize_short_side};
+use super::{Batch, Dataset, Skipped, Source};
+use crate::error::{Error, Result};
+
+/// The layout [`image_folder`] reads, for help texts.
+pub const IMAGE_FOLDER_HELP: &str =
+    "a folder with one subfolder per class (sorted by name, or ImageNet ids mapped by a classes file)";
+
+const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "ppm", "tif", "tiff"];
+const RESIZED_SHORT_SIDE: usize = 256;
+const CLASSES_FILE: &str = "imagenet-classes.txt";
+
+/// The files of an ImageFolder and their labels.
+#[derive(Debug)]
+pub(super) struct Photographs {
+    files: Vec<(PathBuf, u32)>,
+}
+
+/// Opens an ImageNet-style folder: one subfolder per class, photographs inside; shorter side resized to 256, centre
+/// crop of 224, Pillow's antialiased bilinear interpolation.
+///
+/// Labels are the positions of the sorted subfolders. Where `classes` is given (lines `id name`, in class order) each
+/// subfolder's name is looked up there instead; folders named by ImageNet ids that are not all 1,000 need it, and
+/// `imagenet-classes.txt` in the folder or beside it is found by itself.
+///
+/// # Errors
+/// `Io` where the folder cannot be listed; `Data` where it holds no images or a subfolder is not among the classes.
+pub fn image_folder(folder: &Path, classes: Option<&Path>) -> Result<Dataset> {
+    let subfolders = sorted_entries(folder)?
+        .into_iter()
+        .filter(|path| path.is_dir())
+        .collect::<Vec<_>>();
+    if subfolders.is_empty() {
+        return Err(Error::data(format!(
+            "{} has no subfolders; expected {IMAGE_FOLDER_HELP}",
+            folder.display()
+        )));
+    }
+    let table = classes_file(folder, &subfolders, classes)?
+        .map(|path| read_classes(&path))
+        .transpose()?;
+    let mut files = Vec::new();
+    for (position, subfolder) in subfolders.iter().enumerate() {
+        let label = match &table {
+            None => position as u32,
+            Some(table) => *table.get(&name_of(subfolder)).ok_or_else(|| {
+                Error::data(format!(
+                    "{} is not among the {} classes of the classes file",
+                    subfolder.display(),
+                    table.len()
+                ))
+            })?,
+        };
+        for file in sorted_entries(subfolder)? {
+            if is_image(&file) {
+                files.push((file, label));
+            }
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::data(format!(
+            "{} has {} subfolders and no image in them (looked for {})",
+            folder.display(),
+            subfolders.len(),
+            EXTENSIONS.join(", ")
+        )));
+    }
+    let classes = table.map_or(subfolders.len(), |table| table.len());
+    let name = folder.display().to_string();
+    let count = files.len();
+    let source = Source::Files(Photographs { files });
+    Ok(Dataset::new(name, [3, 224, 224], classes, count, source))
+}
+
+impl Photographs {
+    /// Decodes `images` in parallel and appends those that decode, in order.
+    pub fn read(&self, images: &[usize], shape: [usize; 3], batch: &mut Batch) {
+        let decoded: Vec<_> = images
+            .par_iter()
+            .map(|&image| decode(&self.files[image].0, shape[1]))
+            .collect();
+        for (&image, result) in images.iter().zip(decoded) {
+            let (path, label) = &self.files[image];
+            match result {
+                Ok(planes) => {
+                    batch.pixels.extend(planes);
+                    batch.labels.push(*label);
+                }
+                Err(reason) => batch.skipped.push(Skipped {
+                    path: path.clone(),
+                    reason,
+                }),
+            }
+        }
+    }
+}
+
+fn decode(path: &Path, side: usize) -> Result<Vec<u8>, String> {
+    let picture = ImageReader::open(path)
+        .and_then(ImageReader::with_guessed_format)
+        .map_err(|e| e.to_string())?
+        .decode()
+        .map_err(|e| e.to_string())?
+        .into_rgb8();
+    let (width, height) = picture.dimensions();
+    if width.min(height) == 0 {
+        return Err("no pixels".into());
+    }
+    let image = Rgb {
+        width: width as usize,
+        height: height as usize,
+        pixels: picture.into_raw(),
+    };
+    let resized = resize_short_side(image, RESIZED_SHORT_SIDE);
+    centre_crop_planes(&resized, side).ok_or_else(|| format!("smaller than {side} pixels"))
+}
+
+/// The classes file to use: the one given, none where sorted folders are right, else the one found nearby.
+fn classes_file(
+    folder: &Path,
+    subfolders: &[PathBuf],
+    given: Option<&Path>,
+) -> Result<Option<PathBuf>> {
+    if let Some(path) = given {
+        return Ok(Some(path.to_path_buf()));
+    }
+    let are_ids = subfolders.iter().all(|path| is_wordnet_id(&name_of(path)));
+    if !are_ids || subfolders.len() == 1000 {
+        return Ok(None);
+    }
+    let beside = folder.parent().map(|parent| parent.join(CLASSES_FILE));
+    std::iter::once(folder.join(CLASSES_FILE))
+        .chain(beside)
+        .find(|path| path.is_file())
+        .map(Some)
+        .ok_or_else(|| {
+            // Numbering a part of the classes from 0 would give wrong labels, and an accuracy nobody would question.
+            Error::data(format!(
+                "{} holds {} of ImageNet's 1000 classes: name a classes file (lines `id name`, in class order) or put \
+                 {CLASSES_FILE} beside it",
+                folder.display(),
+                subfolders.len()
+            ))
+        })
+}
+
+fn read_classes(path: &Path) -> Result<HashMap<String, u32>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    let mut table = HashMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let Some(id) = line.split_whitespace().next() else {
+            continue;
+        };
+        if table.insert(id.to_string(), index as u32).is_some() {
+            return Err(Error::data(format!(
+                "{} lists {id} twice, again on line {}",
+                path.display(),
+                index + 1
+            )));
+        }
+    }
+    Ok(table)
+}
+
+fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let fail = |e| Error::io("list", folder, e);
+    let mut paths = std::fs::read_dir(folder)
+        .map_err(fail)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(fail)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
+}
+
+fn is_wordnet_id(name: &str) -> bool {
+    name.len() == 9 && name.starts_with('n') && name[1..].bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn picture(path: &Path) {
+        image::RgbImage::from_pixel(300, 256, image::Rgb([10, 20, 30]))
+            .save(path)
+            .unwrap();
+    }
+
+    #[test]
+    fn labels_are_sorted_folders_and_broken_files_are_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["cat", "ant"] {
+            fs::create_dir(folder.path().join(class)).unwrap();
+        }
+        picture(&folder.path().join("cat/a.png"));
+        picture(&folder.path().join("ant/z.png"));
+        fs::write(folder.path().join("ant/b.jpg"), b"no picture").unwrap();
+        fs::write(folder.path().join("ant/notes.txt"), b"ignored").unwrap();
+        let data = image_folder(folder.path(), None).unwrap();
+        assert_eq!((data.len(), data.classes()), (3, 2));
+        let batch = data.batches(8).next().unwrap().unwrap();
+        assert_eq!(batch.labels, [0, 1]);
+        assert_eq!(batch.pixels.len(), 2 * 3 * 224 * 224);
+        assert_eq!(batch.pixels[224 * 224], 20);
+        assert_eq!(batch.skipped.len(), 1);
+        assert!(batch.skipped[0].path.ends_with("ant/b.jpg"));
+    }
+
+    #[test]
+    fn some_imagenet_ids_need_a_classes_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir_all(data.join("n00000002")).unwrap();
+        picture(&data.join("n00000002/a.png"));
+        let error = image_folder(&data, None).unwrap_err().to_string();
+        assert!(error.contains("1 of ImageNet's 1000"), "{error}");
+        let classes = folder.path().join(CLASSES_FILE);
+        fs::write(&classes, "n00000001 one\nn00000002 two\n").unwrap();
+        let labels = |classes| image_folder(&data, classes).unwrap().batch(&[0]).unwrap().labels;
+        assert_eq!(labels(None), [1]);
+        assert_eq!(labels(Some(classes.as_path())), [1]);
+    }
+}

@@ -1,0 +1,190 @@
+//! The residual networks of He et al. (2016), CIFAR and ImageNet layouts, as burn modules.
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::activation::relu;
+use burn::tensor::ops::PadMode;
+use burn::tensor::{Device, Tensor, s};
+
+use crate::error::Result;
+use crate::network::{NetworkKind, Shortcut};
+use crate::taps::{TapHook, TapSite};
+
+/// The modules of one residual network; `weights.rs` knows which PyTorch name each parameter carries.
+#[derive(Module, Debug)]
+pub(crate) struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    /// The ImageNet stem's 3x3 stride-2 pooling.
+    pool: Option<MaxPool2d>,
+    /// `stages[i]` is PyTorch's `layer{i+1}`.
+    stages: Vec<Vec<BasicBlock>>,
+    head: Linear,
+}
+
+/// Two 3x3 convolutions around a shortcut.
+#[derive(Module, Debug)]
+pub(crate) struct BasicBlock {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    /// Option B. Without it a block that changes the shape subsamples and pads with zero channels (option A).
+    projection: Option<Projection>,
+}
+
+/// A strided 1x1 convolution that fits the shortcut to a new shape.
+#[derive(Module, Debug)]
+pub(crate) struct Projection {
+    conv: Conv2d,
+    bn: BatchNorm,
+}
+
+impl ResNet {
+    pub fn init(kind: NetworkKind, shortcut: Shortcut, device: &Device) -> Self {
+        let stem = kind.stem_width();
+        let (kernel, stride) = if kind.is_imagenet() { (7, 2) } else { (3, 1) };
+        let mut channels = stem;
+        let stages = kind
+            .blocks()
+            .iter()
+            .enumerate()
+            .map(|(stage, &blocks)| {
+                let width = stem << stage;
+                (0..blocks)
+                    .map(|block| {
+                        let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                        let from = std::mem::replace(&mut channels, width);
+                        BasicBlock::init(from, width, stride, shortcut, device)
+                    })
+                    .collect()
+            })
+            .collect();
+        Self {
+            conv1: conv(3, stem, kernel, stride, device),
+            bn1: BatchNormConfig::new(stem).init(device),
+            pool: kind.is_imagenet().then(|| {
+                MaxPool2dConfig::new([3, 3])
+                    .with_strides([2, 2])
+                    .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                    .init()
+            }),
+            stages,
+            head: LinearConfig::new(channels, kind.classes()).init(device),
+        }
+    }
+
+    /// Class scores for a batch of normalised images; `hook` sees every ReLU output, in the order of `sites`.
+    ///
+    /// # Shapes
+    /// `[N, 3, H, W]` to `[N, classes]`.
+    pub fn forward(
+        &self,
+        images: Tensor<4>,
+        sites: &[TapSite],
+        hook: &mut TapHook<'_>,
+    ) -> Result<Tensor<2>> {
+        let mut sites = sites.iter();
+        let mut tap = |map: Tensor<4>| match sites.next() {
+            Some(site) => hook(site, map),
+            None => Ok(map),
+        };
+        let mut x = tap(relu(conv_bn(images, &self.conv1, &self.bn1)))?;
+        if let Some(pool) = &self.pool {
+            x = pool.forward(x);
+        }
+        for block in self.stages.iter().flatten() {
+            x = block.forward(x, &mut tap)?;
+        }
+        let [batch, channels, height, width] = x.dims();
+        let pooled = x
+            .reshape([batch, channels, height * width])
+            .mean_dim(2)
+            .reshape([batch, channels]);
+        Ok(self.head.forward(pooled))
+    }
+}
+
+impl BasicBlock {
+    fn init(from: usize, to: usize, stride: usize, shortcut: Shortcut, device: &Device) -> Self {
+        let reshapes = from != to || stride != 1;
+        Self {
+            conv1: conv(from, to, 3, stride, device),
+            bn1: BatchNormConfig::new(to).init(device),
+            conv2: conv(to, to, 3, 1, device),
+            bn2: BatchNormConfig::new(to).init(device),
+            projection: (reshapes && shortcut == Shortcut::B).then(|| Projection {
+                conv: conv(from, to, 1, stride, device),
+                bn: BatchNormConfig::new(to).init(device),
+            }),
+        }
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<4>,
+        tap: &mut impl FnMut(Tensor<4>) -> Result<Tensor<4>>,
+    ) -> Result<Tensor<4>> {
+        let inner = tap(relu(conv_bn(x.clone(), &self.conv1, &self.bn1)))?;
+        let residual = conv_bn(inner, &self.conv2, &self.bn2);
+        let shortcut = match &self.projection {
+            Some(projection) => conv_bn(x, &projection.conv, &projection.bn),
+            None => subsample_and_pad(x, residual.dims()),
+        };
+        tap(relu(residual + shortcut))
+    }
+}
+
+/// The option-A shortcut: every second pixel where the size halves, and new zero channels split equally before and after.
+fn subsample_and_pad(x: Tensor<4>, [_, to, height, width]: [usize; 4]) -> Tensor<4> {
+    let [_, from, height_in, width_in] = x.dims();
+    let x = if (height_in, width_in) == (height, width) {
+        x
+    } else {
+        x.slice(s![.., .., 0..height_in; 2, 0..width_in; 2])
+    };
+    if from == to {
+        return x;
+    }
+    let before = (to - from) / 2;
+    let after = to - from - before;
+    x.pad(
+        [(0, 0), (before, after), (0, 0), (0, 0)],
+        PadMode::Constant(0.0),
+    )
+}
+
+fn conv_bn(x: Tensor<4>, conv: &Conv2d, bn: &BatchNorm) -> Tensor<4> {
+    bn.forward(conv.forward(x))
+}
+
+/// A convolution without bias that keeps the size at stride 1.
+fn conv(from: usize, to: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
+    let pad = kernel / 2;
+    Conv2dConfig::new([from, to], [kernel, kernel])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
+        .with_bias(false)
+        .init(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn option_a_keeps_every_second_pixel_and_pads_both_sides() {
+        let device = Device::flex();
+        // One image, two channels of 3x3: 0..9 and 10..19.
+        let values: Vec<f32> = (0..9).chain(10..19).map(|v| v as f32).collect();
+        let x = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([1, 2, 3, 3]);
+        let y = subsample_and_pad(x, [1, 4, 2, 2]);
+        let expected = [
+            0., 0., 0., 0., 0., 2., 6., 8., 10., 12., 16., 18., 0., 0., 0., 0.,
+        ];
+        assert_eq!(y.dims(), [1, 4, 2, 2]);
+        assert_eq!(y.into_data().to_vec::<f32>().unwrap(), expected);
+    }
+}

@@ -1,0 +1,19 @@
+//! Training from scratch: a configuration, a run folder, and epochs that can be interrupted and resumed.
+//!
+//! A run folder holds `config.json` (the whole configuration and the crate's version), `metrics.csv` (one row an epoch),
+//! `last.safetensors` (the checkpoint: parameters, velocity, position) and `best.safetensors` (the parameters of the
+//! epoch with the best held-out accuracy, loadable as a network). All are written atomically, so a run killed at any
+//! moment goes on from its last complete epoch and ends as the unbroken run would have.
+
+mod augment;
+mod checkpoint;
+mod config;
+mod metrics;
+mod optimizer;
+mod run;
+mod schedule;
+
+pub use config::TrainConfig;
+pub use metrics::EpochMetrics;
+pub use run::{TrainOutcome, train};
+pub use schedule::Schedule;

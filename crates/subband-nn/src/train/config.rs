@@ -1,0 +1,171 @@
+use serde::{Deserialize, Serialize};
+
+use super::schedule::Schedule;
+use crate::error::{Error, Result};
+use crate::network::{NetworkKind, Shortcut};
+
+/// Everything that decides the outcome of a training run; the same configuration and data give the same weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TrainConfig {
+    /// The network; a CIFAR-10 one. Default: `resnet20`.
+    pub network: NetworkKind,
+    /// How shape-changing blocks fit their shortcut. Default: `A`.
+    pub shortcut: Shortcut,
+    /// Seed of the initial weights, the order of the images and their augmentation. Default: 1.
+    pub seed: u64,
+    /// Passes over the 45,000 training images, at least 1. Default: 12.
+    pub epochs: usize,
+    /// Images a step, at least 2. The last, smaller batch of an epoch is left out. Default: 128.
+    pub batch_size: usize,
+    /// The highest learning rate of the schedule, above 0. Default: 0.2.
+    pub learning_rate: f64,
+    /// How the learning rate runs over the steps. Default: one cycle, highest after a quarter.
+    pub schedule: Schedule,
+    /// Momentum of SGD, 0 to below 1. Default: 0.9.
+    pub momentum: f64,
+    /// Nesterov's form of the momentum. Default: true.
+    pub nesterov: bool,
+    /// Weight decay on kernels and matrices, at least 0. Default: 5e-4.
+    pub weight_decay: f64,
+    /// Whether BatchNorm's scales and all biases decay too. Default: false.
+    pub decay_vectors: bool,
+    /// Longest gradient over all parameters together; longer ones are scaled down. Default: none.
+    pub gradient_clip: Option<f64>,
+    /// Share of the target probability spread over all classes, 0 to below 1. Default: 0.
+    pub label_smoothing: f64,
+    /// Random crops out of the image padded by this many black pixels, 0 to 16. Default: 4.
+    pub crop_padding: usize,
+    /// Random horizontal flips. Default: true.
+    pub flip: bool,
+    /// Only this many training images, for trials. Default: all.
+    pub limit: Option<usize>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            network: NetworkKind::ResNet20,
+            shortcut: Shortcut::A,
+            seed: 1,
+            epochs: 12,
+            batch_size: 128,
+            learning_rate: 0.2,
+            schedule: Schedule::OneCycle { peak_at: 0.25 },
+            momentum: 0.9,
+            nesterov: true,
+            weight_decay: 5e-4,
+            decay_vectors: false,
+            gradient_clip: None,
+            label_smoothing: 0.0,
+            crop_padding: 4,
+            flip: true,
+            limit: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Another network with its usual shortcut.
+    pub fn with_network(mut self, network: NetworkKind) -> Self {
+        self.network = network;
+        self.shortcut = Shortcut::usual(network);
+        self
+    }
+
+    /// Another number of epochs.
+    pub fn with_epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Another seed.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        let check = |ok: bool, field: &str, value: &dyn std::fmt::Display, allowed: &str| {
+            if ok {
+                return Ok(());
+            }
+            Err(Error::argument(format!("{field} = {value}: must be {allowed}")))
+        };
+        check(
+            !self.network.is_imagenet(),
+            "network",
+            &self.network,
+            "a CIFAR-10 network (resnet20, resnet32 or resnet56)",
+        )?;
+        check(self.epochs >= 1, "epochs", &self.epochs, "at least 1")?;
+        check(self.batch_size >= 2, "batch_size", &self.batch_size, "at least 2")?;
+        check(
+            self.learning_rate > 0.0 && self.learning_rate.is_finite(),
+            "learning_rate",
+            &self.learning_rate,
+            "above 0",
+        )?;
+        check(
+            (0.0..1.0).contains(&self.momentum),
+            "momentum",
+            &self.momentum,
+            "from 0 to below 1",
+        )?;
+        check(
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "weight_decay",
+            &self.weight_decay,
+            "at least 0",
+        )?;
+        check(
+            self.gradient_clip.is_none_or(|clip| clip > 0.0),
+            "gradient_clip",
+            &self.gradient_clip.unwrap_or_default(),
+            "above 0",
+        )?;
+        check(
+            (0.0..1.0).contains(&self.label_smoothing),
+            "label_smoothing",
+            &self.label_smoothing,
+            "from 0 to below 1",
+        )?;
+        check(self.crop_padding <= 16, "crop_padding", &self.crop_padding, "0 to 16")?;
+        check(
+            self.limit.is_none_or(|limit| limit >= self.batch_size),
+            "limit",
+            &self.limit.unwrap_or_default(),
+            "at least batch_size",
+        )?;
+        self.schedule.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_survives_json_and_refuses_unknown_keys() {
+        let config = TrainConfig::default().with_epochs(3).with_seed(9);
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+        let error = serde_json::from_str::<TrainConfig>(r#"{"epoch": 3}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `epoch`"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_field_is_named_with_its_value() {
+        let config = TrainConfig {
+            momentum: 1.5,
+            ..TrainConfig::default()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "momentum = 1.5: must be from 0 to below 1");
+    }
+}

@@ -1,0 +1,197 @@
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::augment::augment;
+use super::checkpoint::{RunFolder, State};
+use super::config::TrainConfig;
+use super::metrics::EpochMetrics;
+use super::optimizer::Sgd;
+use crate::data::{Batch, Cifar10, Dataset, Prefetch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::network::Network;
+use crate::progress::Progress;
+use crate::rng::Rng;
+
+/// What a finished run leaves.
+#[derive(Clone, Debug)]
+pub struct TrainOutcome {
+    /// One entry an epoch, resumed ones included.
+    pub epochs: Vec<EpochMetrics>,
+    /// Best held-out accuracy, 0 to 1.
+    pub best_held_out_accuracy: f64,
+    /// The parameters of that epoch, loadable as a network.
+    pub best_weights: PathBuf,
+}
+
+/// Streams of random numbers under a run's seed.
+const ORDER: u64 = 1;
+const AUGMENT: u64 = 2;
+
+const HELD_OUT_BATCH: usize = 250;
+
+/// Trains a network on the CIFAR-10 training images, in `run_dir`; a run found there is resumed from its last epoch.
+///
+/// # Errors
+/// `InvalidArgument` for a configuration that is out of range; `Checkpoint` for a folder of another run; `NonFinite` with
+/// the step where the loss stops being a number, the last good checkpoint being kept.
+pub fn train(
+    config: &TrainConfig,
+    data: &Cifar10,
+    run_dir: &Path,
+    progress: &mut dyn Progress,
+) -> Result<TrainOutcome> {
+    config.validate()?;
+    let (mut train_set, held_out) = data.both()?;
+    if let Some(limit) = config.limit {
+        train_set = train_set.limit(limit);
+    }
+    train_on(config, &train_set, &held_out, run_dir, progress)
+}
+
+/// [`train`] on any two data sets.
+pub(crate) fn train_on(
+    config: &TrainConfig,
+    train_set: &Dataset,
+    held_out: &Dataset,
+    run_dir: &Path,
+    progress: &mut dyn Progress,
+) -> Result<TrainOutcome> {
+    let device = Device::default().autodiff();
+    let folder = RunFolder::open(run_dir, config)?;
+    let mut state = match folder.load(config, &device)? {
+        Some(state) => {
+            progress.message(&format!("resumed after epoch {}", state.epochs.len()));
+            state
+        }
+        None => State {
+            network: Network::init(config.network, config.shortcut, config.seed, &device),
+            optimizer: Sgd::new(config),
+            epochs: Vec::new(),
+        },
+    };
+    while state.epochs.len() < config.epochs {
+        let metrics = epoch(config, &mut state, train_set, held_out, &device, progress)?;
+        state.epochs.push(metrics);
+        folder.save(&state)?;
+        if let Some(metrics) = state.epochs.last() {
+            progress.epoch(metrics);
+        }
+    }
+    progress.end();
+    let best = state.epochs.iter().map(|m| m.held_out_accuracy);
+    Ok(TrainOutcome {
+        best_held_out_accuracy: best.fold(0.0, f64::max),
+        best_weights: folder.best_file(),
+        epochs: state.epochs,
+    })
+}
+
+fn epoch(
+    config: &TrainConfig,
+    state: &mut State,
+    train_set: &Dataset,
+    held_out: &Dataset,
+    device: &Device,
+    progress: &mut dyn Progress,
+) -> Result<EpochMetrics> {
+    let begun = Instant::now();
+    let number = state.epochs.len();
+    let batches = shuffled_batches(config, train_set, number);
+    let steps_per_epoch = train_set.len() / config.batch_size;
+    let steps = config.epochs * steps_per_epoch;
+    let smoothing = (config.label_smoothing > 0.0).then_some(config.label_smoothing as f32);
+    let loss_of = CrossEntropyLossConfig::new()
+        .with_smoothing(smoothing)
+        .init(device);
+    let stage = format!("epoch {}/{}", number + 1, config.epochs);
+    progress.begin(&stage, (steps_per_epoch * config.batch_size) as u64);
+    let (mut seen, mut loss_sum, mut right, mut rate) = (0, 0.0, 0, 0.0);
+    for (in_epoch, batch) in batches.enumerate() {
+        let batch = batch?;
+        let step = number * steps_per_epoch + in_epoch;
+        let images = state.network.input(&batch, device);
+        let scores = state.network.forward(images)?;
+        right += correct(&scores, &batch.labels)?;
+        let loss = loss_of.forward(scores, targets(&batch.labels, device));
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        if !value.is_finite() {
+            return Err(Error::new(
+                ErrorKind::NonFinite,
+                format!(
+                    "the loss is {value} at step {step} (epoch {}); the checkpoint of epoch {number} is kept; try a \
+                     smaller learning_rate",
+                    number + 1
+                ),
+            ));
+        }
+        let mut gradients = loss.backward();
+        rate = config.learning_rate * config.schedule.factor(step, steps, steps_per_epoch);
+        let model = state.network.model.clone();
+        state.network.model = state.optimizer.step(model, &mut gradients, rate);
+        seen += batch.len();
+        loss_sum += value * batch.len() as f64;
+        progress.advance(seen as u64, &format!("loss {:.3}", loss_sum / seen as f64));
+    }
+    let trained = begun.elapsed().as_secs_f64();
+    let held_out_accuracy = accuracy(&state.network.valid(), held_out)?;
+    Ok(EpochMetrics {
+        epoch: number + 1,
+        learning_rate: rate,
+        train_loss: loss_sum / seen.max(1) as f64,
+        train_accuracy: right as f64 / seen.max(1) as f64,
+        held_out_accuracy,
+        images_per_second: seen as f64 / trained,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// The training images of one epoch: in a random order, augmented, whole batches only.
+fn shuffled_batches(config: &TrainConfig, data: &Dataset, epoch: usize) -> Prefetch<Batch> {
+    let epoch = epoch as u64;
+    let mut order: Vec<usize> = (0..data.len()).collect();
+    Rng::for_stream(config.seed, &[ORDER, epoch]).shuffle(&mut order);
+    let (data, size) = (data.clone(), config.batch_size);
+    let (padding, flip) = (config.crop_padding, config.flip);
+    let seed = Rng::for_stream(config.seed, &[AUGMENT]).next_u64();
+    Prefetch::new(data.len() / size, move |index| {
+        let mut batch = data.batch(&order[index * size..(index + 1) * size])?;
+        augment(&mut batch, padding, flip, seed, [epoch, index as u64]);
+        Ok(batch)
+    })
+}
+
+/// Share of the images a network for inference classifies right, 0 to 1.
+pub(crate) fn accuracy(network: &Network, data: &Dataset) -> Result<f64> {
+    let device = Device::default();
+    let (mut right, mut seen) = (0, 0);
+    for batch in data.batches(HELD_OUT_BATCH) {
+        let batch = batch?;
+        let scores = network.forward(network.input(&batch, &device))?;
+        right += correct(&scores, &batch.labels)?;
+        seen += batch.len();
+    }
+    Ok(right as f64 / seen.max(1) as f64)
+}
+
+/// How many rows of `scores` are highest at their label.
+fn correct(scores: &Tensor<2>, labels: &[u32]) -> Result<usize> {
+    let data = scores.clone().into_data();
+    let classes = scores.dims()[1];
+    let scores = data
+        .as_slice::<f32>()
+        .map_err(|e| Error::new(ErrorKind::NonFinite, format!("scores: {e}")))?;
+    Ok(scores
+        .chunks_exact(classes)
+        .zip(labels)
+        .filter(|(row, label)| crate::rank::rank(row, **label as usize) == 0)
+        .count())
+}
+
+fn targets(labels: &[u32], device: &Device) -> Tensor<1, Int> {
+    let labels: Vec<i64> = labels.iter().map(|&l| i64::from(l)).collect();
+    let count = labels.len();
+    Tensor::from_data(TensorData::new(labels, [count]), device)
+}

@@ -1,0 +1,132 @@
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How the learning rate runs over a training, as a share of its highest value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
+pub enum Schedule {
+    /// Up from 1/25 to the peak along a line, then down to nothing along a cosine (after Smith 2018).
+    OneCycle {
+        /// Where the peak lies, as a share of all steps; between 0 and 1.
+        peak_at: f64,
+    },
+    /// A linear warm-up, then a cosine down to nothing.
+    Cosine {
+        /// Epochs of warm-up, at least 0; fractions allowed.
+        warmup_epochs: f64,
+    },
+    /// A linear warm-up, then constant but for a factor at each milestone.
+    Step {
+        /// Epochs of warm-up, at least 0; fractions allowed.
+        warmup_epochs: f64,
+        /// Epochs at whose start the rate is multiplied by `factor`, rising.
+        milestones: Vec<usize>,
+        /// Above 0 and below 1.
+        factor: f64,
+    },
+}
+
+/// The learning rate of a one-cycle run starts at this share of the peak.
+const CYCLE_START: f64 = 1.0 / 25.0;
+
+impl Schedule {
+    /// The share of the highest learning rate for step `step` of `steps`, `steps_per_epoch` to an epoch.
+    pub(crate) fn factor(&self, step: usize, steps: usize, steps_per_epoch: usize) -> f64 {
+        let at = step as f64;
+        let end = steps.max(1) as f64;
+        let ramp = |length: f64| ((at + 1.0) / length).min(1.0);
+        let fall = |from: f64| {
+            let done = ((at - from) / (end - from).max(1.0)).clamp(0.0, 1.0);
+            0.5 * (1.0 + (PI * done).cos())
+        };
+        match self {
+            Self::OneCycle { peak_at } => {
+                let peak = peak_at * end;
+                if at < peak {
+                    CYCLE_START + (1.0 - CYCLE_START) * at / peak
+                } else {
+                    fall(peak)
+                }
+            }
+            Self::Cosine { warmup_epochs } => {
+                let warmup = warmup_epochs * steps_per_epoch as f64;
+                if at < warmup { ramp(warmup) } else { fall(warmup) }
+            }
+            Self::Step {
+                warmup_epochs,
+                milestones,
+                factor,
+            } => {
+                let warmup = warmup_epochs * steps_per_epoch as f64;
+                let epoch = step / steps_per_epoch.max(1);
+                let passed = milestones.iter().filter(|&&m| epoch >= m).count();
+                let ramp = if at < warmup { ramp(warmup) } else { 1.0 };
+                ramp * factor.powi(passed as i32)
+            }
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let refuse = |text: String| Err(Error::argument(text));
+        match self {
+            Self::OneCycle { peak_at } if !(0.0..1.0).contains(peak_at) => refuse(format!(
+                "schedule.peak_at = {peak_at}: must be from 0 to below 1"
+            )),
+            Self::Cosine { warmup_epochs } | Self::Step { warmup_epochs, .. }
+                if !(warmup_epochs.is_finite() && *warmup_epochs >= 0.0) =>
+            {
+                refuse(format!(
+                    "schedule.warmup_epochs = {warmup_epochs}: must be at least 0"
+                ))
+            }
+            Self::Step { factor, .. } if !(*factor > 0.0 && *factor < 1.0) => {
+                refuse(format!("schedule.factor = {factor}: must be between 0 and 1"))
+            }
+            Self::Step { milestones, .. } if !milestones.is_sorted() => refuse(format!(
+                "schedule.milestones = {milestones:?}: must be rising"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-9, "{a} {b}");
+    }
+
+    #[test]
+    fn one_cycle_rises_to_its_peak_and_falls_to_nothing() {
+        let schedule = Schedule::OneCycle { peak_at: 0.25 };
+        close(schedule.factor(0, 100, 10), 0.04);
+        close(schedule.factor(25, 100, 10), 1.0);
+        close(schedule.factor(62, 100, 10), 0.5 * (1.0 + (PI * 37.0 / 75.0).cos()));
+        assert!(schedule.factor(99, 100, 10) < 0.001);
+    }
+
+    #[test]
+    fn cosine_warms_up_then_falls() {
+        let schedule = Schedule::Cosine { warmup_epochs: 1.0 };
+        close(schedule.factor(0, 110, 10), 0.1);
+        close(schedule.factor(9, 110, 10), 1.0);
+        close(schedule.factor(60, 110, 10), 0.5);
+    }
+
+    #[test]
+    fn steps_fall_at_their_milestones() {
+        let schedule = Schedule::Step {
+            warmup_epochs: 0.0,
+            milestones: vec![4, 7],
+            factor: 0.1,
+        };
+        close(schedule.factor(39, 100, 10), 1.0);
+        close(schedule.factor(40, 100, 10), 0.1);
+        close(schedule.factor(99, 100, 10), 0.01);
+    }
+}

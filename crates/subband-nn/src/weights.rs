@@ -1,0 +1,458 @@
+//! Parameters in and out of a network, as safetensors under the names PyTorch gives them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::error::{Error, Result};
+use crate::files::write_atomically;
+use crate::network::{NetworkKind, Shortcut};
+use crate::resnet::ResNet;
+use crate::rng::Rng;
+
+/// One named array of f32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// Values in row-major order; as many as the shape says.
+    pub values: Vec<f32>,
+}
+
+/// Named f32 arrays: the content of a safetensors file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TensorMap {
+    arrays: BTreeMap<String, Array>,
+    metadata: HashMap<String, String>,
+}
+
+impl TensorMap {
+    /// Reads a safetensors file. Integer arrays (PyTorch's `num_batches_tracked`) are left out.
+    ///
+    /// # Errors
+    /// `Io` where the file cannot be read, `Weights` where it is not safetensors or holds floats other than f32.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_bytes(&bytes)
+            .map_err(|e| Error::new(e.kind(), format!("{}: {e}", path.display())))
+    }
+
+    /// The same from bytes in memory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let broken = |e| Error::weights(format!("not a readable safetensors file: {e}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let mut map = Self {
+            metadata: header.metadata().clone().unwrap_or_default(),
+            ..Self::default()
+        };
+        for (name, view) in SafeTensors::deserialize(bytes).map_err(broken)?.iter() {
+            match view.dtype() {
+                Dtype::F32 => {
+                    let (words, _) = view.data().as_chunks::<4>();
+                    let values = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
+                    map.insert(name, view.shape().to_vec(), values);
+                }
+                Dtype::I64 | Dtype::I32 | Dtype::BOOL => {}
+                other => {
+                    return Err(Error::weights(format!(
+                        "`{name}` is {other:?}; weights must be F32"
+                    )));
+                }
+            }
+        }
+        Ok(map)
+    }
+
+    /// Writes a safetensors file atomically, with `metadata` in its header.
+    pub fn write(&self, path: &Path, metadata: &[(&str, String)]) -> Result<()> {
+        let bytes: BTreeMap<&String, Vec<u8>> = self
+            .arrays
+            .iter()
+            .map(|(name, array)| {
+                let bytes = array.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (name, bytes)
+            })
+            .collect();
+        let mut views = Vec::new();
+        for (name, array) in &self.arrays {
+            let view = TensorView::new(Dtype::F32, array.shape.clone(), &bytes[name])
+                .map_err(|e| Error::weights(format!("`{name}`: {e}")))?;
+            views.push((name, view));
+        }
+        let metadata = metadata
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.clone()))
+            .collect::<HashMap<_, _>>();
+        let metadata = (!metadata.is_empty()).then_some(metadata);
+        let file = safetensors::serialize(views, metadata)
+            .map_err(|e| Error::weights(format!("cannot serialise: {e}")))?;
+        write_atomically(path, &file)
+    }
+
+    /// Adds or replaces an array. `values` must be as many as `shape` says.
+    pub fn insert(&mut self, name: impl Into<String>, shape: Vec<usize>, values: Vec<f32>) {
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        self.arrays.insert(name.into(), Array { shape, values });
+    }
+
+    /// The array called `name`.
+    pub fn get(&self, name: &str) -> Option<&Array> {
+        self.arrays.get(name)
+    }
+
+    /// Takes out the array called `name`.
+    pub fn remove(&mut self, name: &str) -> Option<Array> {
+        self.arrays.remove(name)
+    }
+
+    /// Every name with its array, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Array)> {
+        self.arrays.iter().map(|(name, array)| (name.as_str(), array))
+    }
+
+    /// A text from the header of the file this was read from.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Splits off the arrays whose names start with `prefix`, and takes the prefix away.
+    pub(crate) fn split_prefix(&mut self, prefix: &str) -> Self {
+        let (inside, outside) = std::mem::take(&mut self.arrays)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(name, _)| name.starts_with(prefix));
+        self.arrays = outside;
+        let arrays = inside
+            .into_iter()
+            .map(|(name, array)| (name[prefix.len()..].to_string(), array))
+            .collect();
+        Self {
+            arrays,
+            metadata: HashMap::new(),
+        }
+    }
+}
+
+/// Follows a traversal of the modules and says which PyTorch name the current parameter has.
+pub(crate) struct NamePath {
+    kind: NetworkKind,
+    parts: Vec<String>,
+}
+
+impl NamePath {
+    pub fn new(kind: NetworkKind) -> Self {
+        Self {
+            kind,
+            parts: Vec::new(),
+        }
+    }
+
+    pub fn enter(&mut self, name: &str) {
+        self.parts.push(name.to_string());
+    }
+
+    pub fn exit(&mut self) {
+        self.parts.pop();
+    }
+
+    /// `stages.0.1.bn2.gamma` is `layer1.1.bn2.weight`; a projection is `downsample.0` and `.1` in torchvision and
+    /// `shortcut.0` and `.1` in the CIFAR networks; the head is `fc` in the former and `linear` in the latter.
+    pub fn name(&self) -> String {
+        let mut out: Vec<String> = Vec::with_capacity(self.parts.len());
+        let mut parts = self.parts.iter().map(String::as_str);
+        while let Some(part) = parts.next() {
+            out.push(match part {
+                "stages" => {
+                    let stage: usize = parts.next().and_then(|p| p.parse().ok()).unwrap_or(0);
+                    format!("layer{}", stage + 1)
+                }
+                "projection" if self.kind.is_imagenet() => "downsample".into(),
+                "projection" => "shortcut".into(),
+                "conv" => "0".into(),
+                "bn" => "1".into(),
+                "head" if self.kind.is_imagenet() => "fc".into(),
+                "head" => "linear".into(),
+                "gamma" => "weight".into(),
+                "beta" => "bias".into(),
+                other => other.into(),
+            });
+        }
+        out.join(".")
+    }
+}
+
+/// Which shortcut the weights were trained with: a projection leaves parameters, option A none.
+pub(crate) fn shortcut_of(kind: NetworkKind, tensors: &TensorMap) -> Shortcut {
+    let projected = tensors
+        .iter()
+        .any(|(name, _)| name.contains(".shortcut.") || name.contains(".downsample."));
+    if projected || kind.is_imagenet() {
+        Shortcut::B
+    } else {
+        Shortcut::A
+    }
+}
+
+/// Puts `tensors` into `model`, all of them, or explains what does not fit.
+pub(crate) fn load(model: ResNet, kind: NetworkKind, tensors: TensorMap) -> Result<ResNet> {
+    let mut loader = Loader {
+        path: NamePath::new(kind),
+        tensors: without_data_parallel_prefix(tensors),
+        missing: Vec::new(),
+        misshapen: Vec::new(),
+    };
+    let model = model.map(&mut loader);
+    let unexpected: Vec<String> = loader.tensors.arrays.into_keys().collect();
+    let mut faults = Vec::new();
+    for (what, names) in [
+        ("missing", loader.missing),
+        ("unexpected", unexpected),
+        ("of another shape", loader.misshapen),
+    ] {
+        if !names.is_empty() {
+            faults.push(format!("{what}: {}", list(&names)));
+        }
+    }
+    if faults.is_empty() {
+        Ok(model)
+    } else {
+        Err(Error::weights(format!(
+            "these weights do not fit {kind}; {}",
+            faults.join("; ")
+        )))
+    }
+}
+
+/// The first few names, and how many more there are.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}
+
+/// Checkpoints saved from `DataParallel` carry `module.` before every name.
+fn without_data_parallel_prefix(mut tensors: TensorMap) -> TensorMap {
+    if tensors.iter().all(|(name, _)| name.starts_with("module.")) {
+        tensors.split_prefix("module.")
+    } else {
+        tensors
+    }
+}
+
+struct Loader {
+    path: NamePath,
+    tensors: TensorMap,
+    missing: Vec<String>,
+    misshapen: Vec<String>,
+}
+
+impl ModuleMapper for Loader {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.name();
+        let Some(array) = self.tensors.remove(&name) else {
+            self.missing.push(name);
+            return param;
+        };
+        let mut wanted = param.lazy_shape().to_vec();
+        // burn keeps a linear layer's matrix as [inputs, outputs], PyTorch the other way round.
+        if D == 2 {
+            wanted.reverse();
+        }
+        if array.shape != wanted {
+            let note = format!("{name} is {:?}, not {wanted:?}", array.shape);
+            self.misshapen.push(note);
+            return param;
+        }
+        let device = param.lazy_device().without_autodiff();
+        let data = TensorData::new(array.values, array.shape);
+        let mut tensor = Tensor::<D>::from_data(data, &device);
+        if D == 2 {
+            tensor = tensor.swap_dims(0, 1);
+        }
+        replace(param, tensor)
+    }
+}
+
+/// `param` with another value and everything else kept: id, device, autodiff and gradient setting.
+pub(crate) fn replace<const D: usize>(param: Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
+    let value = if param.lazy_device().is_autodiff() {
+        value.autodiff()
+    } else {
+        value
+    };
+    let id = param.id;
+    param.transform_for_load(value, id)
+}
+
+/// The parameters and running statistics of `model`.
+pub(crate) fn collect(model: &ResNet, kind: NetworkKind) -> TensorMap {
+    let mut collector = Collector {
+        path: NamePath::new(kind),
+        tensors: TensorMap::default(),
+    };
+    // A running statistic lags one update behind until it is synchronised, which `valid` does.
+    model.valid().visit(&mut collector);
+    collector.tensors
+}
+
+struct Collector {
+    path: NamePath,
+    tensors: TensorMap,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let mut tensor = param.val();
+        if D == 2 {
+            tensor = tensor.swap_dims(0, 1);
+        }
+        let data = tensor.into_data();
+        let shape = data.shape().to_vec();
+        self.tensors
+            .insert(self.path.name(), shape, data.iter::<f32>().collect());
+    }
+}
+
+/// He normal initialisation (fan in) of every matrix and kernel from `seed`; BatchNorm starts as the identity and
+/// biases at zero. Drawn here and not by burn, so that the numbers depend on neither its version nor the device.
+pub(crate) fn randomise(model: ResNet, kind: NetworkKind, seed: u64) -> ResNet {
+    model.map(&mut Randomiser {
+        path: NamePath::new(kind),
+        seed,
+    })
+}
+
+struct Randomiser {
+    path: NamePath,
+    seed: u64,
+}
+
+impl ModuleMapper for Randomiser {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape().to_vec();
+        let device = param.lazy_device().without_autodiff();
+        let name = self.path.name();
+        let values = if D == 1 {
+            // BatchNorm's scale and running variance start at one, everything else at zero.
+            if !name.ends_with("running_var") && !name.ends_with("weight") {
+                vec![0.0; shape[0]]
+            } else {
+                vec![1.0; shape[0]]
+            }
+        } else {
+            let fan_in = if D == 2 {
+                shape[0]
+            } else {
+                shape[1..].iter().product()
+            };
+            let std = (2.0 / fan_in as f64).sqrt();
+            // A stream per name: adding a layer leaves the others' numbers alone.
+            let label: Vec<u64> = name.bytes().map(u64::from).collect();
+            let mut rng = Rng::for_stream(self.seed, &label);
+            (0..shape.iter().product())
+                .map(|_| (std * rng.normal()) as f32)
+                .collect::<Vec<f32>>()
+        };
+        replace(param, Tensor::from_data(TensorData::new(values, shape), &device))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Network;
+    use burn::tensor::Device;
+
+    fn network() -> Network {
+        Network::init(NetworkKind::ResNet20, Shortcut::A, 3, &Device::flex())
+    }
+
+    #[test]
+    fn names_are_pytorchs() {
+        let tensors = network().to_tensors();
+        let shape = |name: &str| tensors.get(name).map(|a| a.shape.clone());
+        assert_eq!(shape("conv1.weight"), Some(vec![16, 3, 3, 3]));
+        assert_eq!(shape("layer2.0.bn1.running_var"), Some(vec![32]));
+        assert_eq!(shape("linear.weight"), Some(vec![10, 64]));
+        assert_eq!(tensors.iter().count(), 19 * 5 + 2);
+        let projected = Network::init(NetworkKind::ResNet18, Shortcut::B, 3, &Device::flex());
+        let tensors = projected.to_tensors();
+        let shape = |name: &str| tensors.get(name).map(|a| a.shape.clone());
+        assert_eq!(shape("layer2.0.downsample.0.weight"), Some(vec![128, 64, 1, 1]));
+        assert_eq!(shape("layer4.0.downsample.1.running_mean"), Some(vec![512]));
+        assert_eq!(shape("fc.bias"), Some(vec![1000]));
+    }
+
+    #[test]
+    fn saving_and_loading_gives_the_same_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let network = network();
+        network.save(&path).unwrap();
+        let again = Network::load(NetworkKind::ResNet20, &path, &Device::flex()).unwrap();
+        assert_eq!(again.to_tensors().arrays, network.to_tensors().arrays);
+        assert_eq!(again.shortcut(), Shortcut::A);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let mut tensors = network().to_tensors();
+        tensors.remove("bn1.bias");
+        tensors.insert("extra.weight", vec![1], vec![0.0]);
+        tensors.insert("linear.bias", vec![11], vec![0.0; 11]);
+        let error = Network::from_tensors(NetworkKind::ResNet20, tensors, &Device::flex())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("missing: bn1.bias"), "{error}");
+        assert!(error.contains("unexpected: extra.weight"), "{error}");
+        assert!(error.contains("linear.bias is [11], not [10]"), "{error}");
+    }
+
+    #[test]
+    fn a_data_parallel_prefix_is_taken_away() {
+        let mut prefixed = TensorMap::default();
+        for (name, array) in network().to_tensors().iter() {
+            prefixed.insert(
+                format!("module.{name}"),
+                array.shape.clone(),
+                array.values.clone(),
+            );
+        }
+        Network::from_tensors(NetworkKind::ResNet20, prefixed, &Device::flex()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_safetensors_is_refused() {
+        let error = TensorMap::from_bytes(b"hello").unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Weights);
+    }
+}
