@@ -1,0 +1,78 @@
+//! The few vector operations the kernels need, over three instruction sets.
+//!
+//! A kernel is written once, generic over [`Simd`], and compiled once per instruction set. The value `s: impl Simd`
+//! is a token without content: it only exists where the CPU has the instructions (see [`crate::Isa`]), so calling an
+//! operation through it is safe.
+//!
+//! A vector has [`LANES`] floats on every instruction set, in as many registers as that takes: one for AVX-512, two
+//! for AVX2, four for SSE2 and NEON. So packed layouts are the same everywhere, and what differs is only how many
+//! vectors a kernel may keep in registers.
+//!
+//! # Inlining
+//! Every operation and every kernel is `#[inline(always)]`, so that all of it lands inside one function that
+//! carries `#[target_feature]`: the `enter` of [`Simd::run`]. An intrinsic that stays outside such a function is
+//! still correct but becomes a call, fifty times slower. Two traps follow: a closure handed to rayon is a function
+//! of its own, so [`Simd::run`] is called inside it, not around it; and a kernel takes no closures.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// Floats per vector.
+pub(crate) const LANES: usize = 16;
+
+/// Code that wants to run on whatever instruction set there is.
+pub(crate) trait Kernel {
+    type Out;
+    /// Must be `#[inline(always)]` in every implementation, see the module's note.
+    fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+pub(crate) trait Simd: Copy + Send + Sync {
+    /// How many vectors a kernel accumulates at once, see the conv module's tiles.
+    const TILE: usize;
+    type V: Copy;
+
+    /// Runs `kernel` with this instruction set enabled.
+    fn run<K: Kernel>(self, kernel: K) -> K::Out;
+
+    fn splat(self, x: f32) -> Self::V;
+    /// The first `LANES` values of `from`.
+    fn load(self, from: &[f32]) -> Self::V;
+    /// As many values as `from` has, at most `LANES`; the other lanes are zero.
+    fn load_part(self, from: &[f32]) -> Self::V;
+    fn store(self, v: Self::V, to: &mut [f32]);
+    /// Stores as many lanes as `to` has room for, at most `LANES`.
+    fn store_part(self, v: Self::V, to: &mut [f32]);
+
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, in one rounding where the instruction set has it.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `max(a, 0)`; NaN stays NaN, so that a diverging network is noticed.
+    fn relu(self, a: Self::V) -> Self::V;
+    /// `v` where `sign > 0`, else 0.
+    fn where_positive(self, sign: Self::V, v: Self::V) -> Self::V;
+    /// The sum of the lanes, in a fixed order, the same for every instruction set.
+    fn sum(self, v: Self::V) -> f32;
+    /// Lane `j` of vector `i` becomes lane `i` of vector `j`.
+    fn transpose(self, square: &mut [Self::V; LANES]);
+}
+
+/// The order in which [`Simd::sum`] adds: halves folded onto each other.
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES]) -> f32 {
+    let mut n = LANES / 2;
+    while n > 0 {
+        for i in 0..n {
+            lanes[i] += lanes[i + n];
+        }
+        n /= 2;
+    }
+    lanes[0]
+}
