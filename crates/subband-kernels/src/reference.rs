@@ -1,6 +1,6 @@
 //! The same operations as plain loops that sum in f64, written to be read. The tests hold every kernel against them.
 
-use crate::{ConvShape, Epilogue};
+use crate::{BatchNorm, BatchStats, ConvShape, Epilogue};
 
 /// Calls `visit(y, x, w)` with the indices of each output value and each pair of input value and weight it sums.
 fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
@@ -63,4 +63,49 @@ pub fn conv2d_weight_gradient(shape: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f
 
 fn to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&v| v as f32).collect()
+}
+
+/// The output of [`BatchNorm::forward`] and its statistics.
+pub fn batch_norm(norm: &BatchNorm<'_>, x: &[f32], residual: Option<&[f32]>, relu: bool) -> (Vec<f32>, BatchStats) {
+    let count = (norm.batch * norm.plane) as f64;
+    let sum_of = |channel: usize, f: &dyn Fn(f64) -> f64| -> f64 {
+        (0..x.len()).filter(|i| i / norm.plane % norm.channels == channel).map(|i| f(f64::from(x[i]))).sum()
+    };
+    let mean: Vec<f64> = (0..norm.channels).map(|c| sum_of(c, &|x| x) / count).collect();
+    let variance: Vec<f64> = (0..norm.channels).map(|c| sum_of(c, &|x| (x - mean[c]).powi(2)) / count).collect();
+    let inv_std: Vec<f64> = variance.iter().map(|v| 1.0 / (v + f64::from(norm.epsilon)).sqrt()).collect();
+    let value = |(i, x): (usize, &f32)| {
+        let c = i / norm.plane % norm.channels;
+        let normal = (f64::from(*x) - mean[c]) * inv_std[c];
+        let y = normal * f64::from(norm.gamma[c]) + f64::from(norm.beta[c]) + residual.map_or(0.0, |r| f64::from(r[i]));
+        if relu { y.max(0.0) } else { y }
+    };
+    let y: Vec<f64> = x.iter().enumerate().map(value).collect();
+    let stats = BatchStats { mean: to_f32(&mean), variance: to_f32(&variance), inv_std: to_f32(&inv_std) };
+    (to_f32(&y), stats)
+}
+
+/// The gradients of [`BatchNorm::backward`]: of the input, the residual, gamma and beta.
+pub fn batch_norm_backward(norm: &BatchNorm<'_>, x: &[f32], output: Option<&[f32]>, dy: &[f32]) -> [Vec<f32>; 4] {
+    let count = (norm.batch * norm.plane) as f64;
+    let (_, stats) = batch_norm(norm, x, None, false);
+    let channel = |i: usize| i / norm.plane % norm.channels;
+    let passes = |i: usize| output.is_none_or(|output| output[i] > 0.0);
+    let g: Vec<f64> = (0..x.len()).map(|i| if passes(i) { f64::from(dy[i]) } else { 0.0 }).collect();
+    let normal = |i: usize| {
+        let c = channel(i);
+        (f64::from(x[i]) - f64::from(stats.mean[c])) * f64::from(stats.inv_std[c])
+    };
+    let (mut dgamma, mut dbeta) = (vec![0.0; norm.channels], vec![0.0; norm.channels]);
+    for i in 0..x.len() {
+        dgamma[channel(i)] += g[i] * normal(i);
+        dbeta[channel(i)] += g[i];
+    }
+    let dx = |i: usize| {
+        let c = channel(i);
+        let scale = f64::from(norm.gamma[c]) * f64::from(stats.inv_std[c]);
+        scale * (g[i] - dbeta[c] / count - normal(i) * dgamma[c] / count)
+    };
+    let dx: Vec<f64> = (0..x.len()).map(dx).collect();
+    [dx, g, dgamma, dbeta].map(|values| to_f32(&values))
 }

@@ -12,7 +12,8 @@
 //! Every operation and every kernel is `#[inline(always)]`, so that all of it lands inside one function that
 //! carries `#[target_feature]`: the `enter` of [`Simd::run`]. An intrinsic that stays outside such a function is
 //! still correct but becomes a call, fifty times slower. Two traps follow: a closure handed to rayon is a function
-//! of its own, so [`Simd::run`] is called inside it, not around it; and a kernel takes no closures.
+//! of its own, so [`Simd::run`] is called inside it, not around it; and for the same reason kernels, and the vector
+//! types, do without closures.
 
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -37,7 +38,9 @@ pub(crate) trait Simd: Copy + Send + Sync {
     const TILE: usize;
     type V: Copy;
 
-    /// Runs `kernel` with this instruction set enabled.
+    /// Runs `kernel` with this instruction set enabled, as a function of its own that is never inlined.
+    ///
+    /// A kernel may itself run an inner kernel this way, to have the registers allocated for that one alone.
     fn run<K: Kernel>(self, kernel: K) -> K::Out;
 
     fn splat(self, x: f32) -> Self::V;
@@ -49,9 +52,19 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Stores as many lanes as `to` has room for, at most `LANES`.
     fn store_part(self, v: Self::V, to: &mut [f32]);
 
+    /// [`Simd::load_part`], the faster way if there is a whole vector.
+    #[inline(always)]
+    fn load_any(self, from: &[f32]) -> Self::V {
+        if from.len() == LANES { self.load(from) } else { self.load_part(from) }
+    }
+    /// [`Simd::store_part`], the faster way if there is room for a whole vector.
+    #[inline(always)]
+    fn store_any(self, v: Self::V, to: &mut [f32]) {
+        if to.len() == LANES { self.store(v, to) } else { self.store_part(v, to) }
+    }
+
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`, in one rounding where the instruction set has it.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `max(a, 0)`; NaN stays NaN, so that a diverging network is noticed.

@@ -177,7 +177,7 @@ fn finite_differences() {
                 moved[i] += by;
                 loss(&moved)
             };
-            (0..at.len()).map(|i| ((step(i, 0.5) - step(i, -0.5)) as f32)).collect()
+            (0..at.len()).map(|i| (step(i, 0.5) - step(i, -0.5)) as f32).collect()
         };
         let want_dx = difference(&x, &|x| loss(x, &w));
         let want_dw = difference(&w, &|w| loss(&x, w));

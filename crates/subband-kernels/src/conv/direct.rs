@@ -15,7 +15,8 @@ use rayon::prelude::*;
 
 use super::weights::{self, Layout};
 use super::window::Window;
-use super::{ConvShape, Epilogue, tile};
+use super::tile::Convolve;
+use super::{ConvShape, Epilogue};
 use crate::Isa;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, LANES, Simd};
@@ -273,6 +274,7 @@ impl Run<'_> {
                         target: &mut *target,
                         first: (i * channels + block * LANES) * height * width,
                         whole: task.at,
+                        tile: Tile([0.0; 2 * LANES * LANES]),
                     };
                     let mut row = band;
                     while row < band_end {
@@ -314,54 +316,33 @@ fn walk_rows<S: Simd, const PHASES: usize, const STEP: usize, const ROWS: usize,
             (phase_weights[phase], weights) = weights.split_at(offsets.len() * LANES);
         }
         for first_col in (0..width).step_by(PHASES * COLS * tiles) {
-            let mut square = [s.splat(0.0); LANES];
             for t in 0..tiles {
                 let col = first_col / PHASES + t * COLS;
                 if col * PHASES >= width {
                     break;
                 }
                 for phase in 0..PHASES {
-                    tile_at::<S, STEP, ROWS, COLS, PHASES>(
-                        s,
-                        &window[col * STEP..],
+                    s.run(Convolve::<STEP, ROWS, COLS, PHASES> {
+                        x: &window[col * STEP..],
                         row_step,
-                        &offsets[phase],
-                        phase_weights[phase],
-                        &mut square,
-                        t * COLS * PHASES + phase,
-                    );
+                        taps: &offsets[phase],
+                        weights: phase_weights[phase],
+                        out: &mut out.tile.0[(t * COLS * PHASES + phase) * LANES..],
+                    });
                 }
             }
             let at = (row * PHASES + phase_row) * width + first_col;
             let cols = (width - first_col).min(PHASES * COLS * tiles);
             if ROWS == 1 || width == COLS {
                 // Whole rows lie one after the other.
-                out.store(s, square, at, ROWS * cols);
+                out.store(s, 0, at, ROWS * cols);
             } else {
                 for r in 0..ROWS {
-                    let mut one = square;
-                    for p in 0..COLS {
-                        one[p] = square[r * COLS + p];
-                    }
-                    out.store(s, one, at + r * width, cols);
+                    out.store(s, r * COLS, at + r * width, cols);
                 }
             }
         }
     }
-}
-
-/// [`tile::convolve`] under a name that says where its inlined copy stands in a profile.
-#[inline(always)]
-fn tile_at<S: Simd, const STEP: usize, const ROWS: usize, const COLS: usize, const SPREAD: usize>(
-    s: S,
-    x: &[f32],
-    row_step: usize,
-    taps: &[usize],
-    weights: &[f32],
-    square: &mut [S::V; LANES],
-    first: usize,
-) {
-    tile::convolve::<S, STEP, ROWS, COLS, SPREAD>(s, x, row_step, taps, weights, square, first);
 }
 
 /// Where the results of 16 channels go.
@@ -376,12 +357,22 @@ struct Block<'a> {
     first: usize,
     /// Of `target` in the whole tensor.
     whole: usize,
+    /// What the tiles have summed and is to be stored: a vector of channels per pixel.
+    tile: Tile,
 }
 
+/// Twice as long as is used, so that the last of two rows of 8 has 16 pixels after it as well.
+#[repr(align(64))]
+struct Tile([f32; 2 * LANES * LANES]);
+
 impl Block<'_> {
-    /// Stores `len` pixels, one per vector of `square`, from pixel `at` of each plane on.
+    /// Stores `len` pixels of the tile, from `pixel` on, to pixel `at` of each plane.
     #[inline(always)]
-    fn store<S: Simd>(&mut self, s: S, mut square: [S::V; LANES], at: usize, len: usize) {
+    fn store<S: Simd>(&mut self, s: S, pixel: usize, at: usize, len: usize) {
+        let mut square = [s.splat(0.0); LANES];
+        for (v, from) in square.iter_mut().zip(self.tile.0[pixel * LANES..].chunks_exact(LANES)) {
+            *v = s.load(from);
+        }
         if let Some(bias) = self.epilogue.bias {
             let bias = s.load_part(&bias[self.first_channel..][..self.channels]);
             for v in &mut square {
@@ -393,13 +384,13 @@ impl Block<'_> {
             let at = self.first + channel * self.plane + at;
             let mut v = *v;
             if let Some(residual) = self.epilogue.residual {
-                v = s.add(v, s.load_part(&residual[self.whole + at..][..len]));
+                v = s.add(v, s.load_any(&residual[self.whole + at..][..len]));
             }
             if self.epilogue.relu {
                 v = s.relu(v);
             }
             let to = &mut self.target[at..][..len];
-            if len == LANES { s.store(v, to) } else { s.store_part(v, to) }
+            s.store_any(v, to);
         }
     }
 }

@@ -6,43 +6,43 @@
 //! level cache, the direct walk through one list of taps no slower than loops over rows and columns of the kernel
 //! that the compiler unrolls, which keep three taps in registers.
 
-use crate::simd::{LANES, Simd};
+use crate::simd::{Kernel, LANES, Simd};
 
 /// One register tile of a convolution: `ROWS` x `COLS` pixels of 16 channels, summed over all taps.
-///
-/// `taps` holds, for each tap, where in `x` its pixel for the tile's first output pixel lies, and `weights` its
-/// vector. The next pixel of a row is `STEP` further on, the next row `row_step`. Pixel `(r, p)` is stored in
-/// `out[first + (r * COLS + p) * SPREAD]`; the spread lets two tiles of alternating columns share one `out`.
-#[inline(always)]
-pub(super) fn convolve<
-    S: Simd,
-    const STEP: usize,
-    const ROWS: usize,
-    const COLS: usize,
-    const SPREAD: usize,
->(
-    s: S,
-    x: &[f32],
-    row_step: usize,
-    taps: &[usize],
-    weights: &[f32],
-    out: &mut [S::V; LANES],
-    first: usize,
-) {
-    let mut sums = [[s.splat(0.0); COLS]; ROWS];
-    for (&tap, weight) in taps.iter().zip(weights.chunks_exact(LANES)) {
-        let weight = s.load(weight);
-        for r in 0..ROWS {
-            // One bounds check for the row: its length is known when this is compiled.
-            let pixels = &x[tap + r * row_step..][..(COLS - 1) * STEP + 1];
-            for p in 0..COLS {
-                sums[r][p] = s.fma(s.splat(pixels[p * STEP]), weight, sums[r][p]);
+pub(super) struct Convolve<'a, const STEP: usize, const ROWS: usize, const COLS: usize, const SPREAD: usize> {
+    pub x: &'a [f32],
+    /// From a pixel to the one below it in the target. The next pixel of a row is `STEP` further on.
+    pub row_step: usize,
+    /// For each tap, where in `x` its pixel for the tile's first target pixel lies.
+    pub taps: &'a [usize],
+    /// A vector for each tap.
+    pub weights: &'a [f32],
+    /// Pixel `(r, p)` becomes vector `(r * COLS + p) * SPREAD`; the spread lets two tiles of alternating columns
+    /// share one output.
+    pub out: &'a mut [f32],
+}
+
+impl<const STEP: usize, const ROWS: usize, const COLS: usize, const SPREAD: usize> Kernel
+    for Convolve<'_, STEP, ROWS, COLS, SPREAD>
+{
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut sums = [[s.splat(0.0); COLS]; ROWS];
+        for (&tap, weight) in self.taps.iter().zip(self.weights.chunks_exact(LANES)) {
+            let weight = s.load(weight);
+            for r in 0..ROWS {
+                // One bounds check for the row: its length is known when this is compiled.
+                let pixels = &self.x[tap + r * self.row_step..][..(COLS - 1) * STEP + 1];
+                for p in 0..COLS {
+                    sums[r][p] = s.fma(s.splat(pixels[p * STEP]), weight, sums[r][p]);
+                }
             }
         }
-    }
-    for r in 0..ROWS {
-        for p in 0..COLS {
-            out[first + (r * COLS + p) * SPREAD] = sums[r][p];
+        for r in 0..ROWS {
+            for p in 0..COLS {
+                s.store(sums[r][p], &mut self.out[(r * COLS + p) * SPREAD * LANES..]);
+            }
         }
     }
 }

@@ -186,7 +186,7 @@ impl Kernel for Reduce<'_> {
             s.transpose(&mut square);
             let taps = LANES.min(self.taps - tap);
             for (v, dw) in square.iter().zip(self.dw.chunks_exact_mut(self.taps)) {
-                s.store_part(*v, &mut dw[tap..][..taps]);
+                s.store_any(*v, &mut dw[tap..][..taps]);
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Copies of a map with its border of zeros, and of a map with its channels in the lanes.
 
-use std::ops::Range;
-
 use crate::simd::{LANES, Simd};
 
 /// A stretch of rows of all channels of one image, with `margin` zeros (or rows of other bands) before and what the
@@ -80,7 +78,7 @@ pub(super) fn interleave<S: Simd>(
             let from = y * width + x.min(width)..y * width + (x + LANES).min(width);
             let mut square = [s.splat(0.0); LANES];
             for (v, plane) in square.iter_mut().zip(planes.chunks_exact(plane)) {
-                *v = load(s, plane, from.clone());
+                *v = s.load_any(&plane[from.clone()]);
             }
             s.transpose(&mut square);
             for (v, to) in square.iter().zip(to[x * LANES..].chunks_exact_mut(LANES)) {
@@ -88,10 +86,4 @@ pub(super) fn interleave<S: Simd>(
             }
         }
     }
-}
-
-#[inline(always)]
-fn load<S: Simd>(s: S, plane: &[f32], range: Range<usize>) -> S::V {
-    let from = &plane[range];
-    if from.len() == LANES { s.load(from) } else { s.load_part(from) }
 }

@@ -14,7 +14,7 @@ impl Simd for Portable {
     const TILE: usize = 16;
     type V = [f32; LANES];
 
-    #[inline(always)]
+    #[inline(never)]
     fn run<K: Kernel>(self, kernel: K) -> K::Out {
         kernel.run(self)
     }
@@ -51,10 +51,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn sub(self, a: Self::V, b: Self::V) -> Self::V {
         from_fn(|i| a[i] - b[i])
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-        from_fn(|i| a[i] * b[i])
     }
     /// Two roundings: without the CPU feature `f32::mul_add` is a call into libm.
     #[inline(always)]

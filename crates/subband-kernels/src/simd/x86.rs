@@ -51,7 +51,7 @@ impl Simd for Avx512 {
     const TILE: usize = 16;
     type V = __m512;
 
-    #[inline(always)]
+    #[inline(never)]
     fn run<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx512f,avx2,fma")]
         fn enter<K: Kernel>(s: Avx512, kernel: K) -> K::Out {
@@ -64,12 +64,9 @@ impl Simd for Avx512 {
     lanewise! { single:
         add(a, b) = _mm512_add_ps;
         sub(a, b) = _mm512_sub_ps;
-        mul(a, b) = _mm512_mul_ps;
         fma(a, b, c) = _mm512_fmadd_ps;
-        // Of two operands of which one is NaN, `max` gives the second.
-        relu(a) = |a| _mm512_max_ps(_mm512_setzero_ps(), a);
-        where_positive(sign, v) =
-            |sign, v| _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(sign, _mm512_setzero_ps()), v);
+        relu(a) = relu16;
+        where_positive(sign, v) = where_positive16;
     }
 
     #[inline(always)]
@@ -137,6 +134,19 @@ impl Simd for Avx512 {
     }
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn relu16(a: __m512) -> __m512 {
+    // Of two operands of which one is NaN, this gives the second.
+    _mm512_max_ps(_mm512_setzero_ps(), a)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn where_positive16(sign: __m512, v: __m512) -> __m512 {
+    _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(sign, _mm512_setzero_ps()), v)
+}
+
 /// Ones in the first `min(n, 16)` bits.
 #[inline(always)]
 fn first_bits(n: usize) -> u16 {
@@ -148,7 +158,7 @@ impl Simd for Avx2 {
     const TILE: usize = 4;
     type V = [__m256; 2];
 
-    #[inline(always)]
+    #[inline(never)]
     fn run<K: Kernel>(self, kernel: K) -> K::Out {
         #[target_feature(enable = "avx2,fma")]
         fn enter<K: Kernel>(s: Avx2, kernel: K) -> K::Out {
@@ -161,12 +171,9 @@ impl Simd for Avx2 {
     lanewise! { pair:
         add(a, b) = _mm256_add_ps;
         sub(a, b) = _mm256_sub_ps;
-        mul(a, b) = _mm256_mul_ps;
         fma(a, b, c) = _mm256_fmadd_ps;
-        // Of two operands of which one is NaN, `max` gives the second.
-        relu(a) = |a| _mm256_max_ps(_mm256_setzero_ps(), a);
-        where_positive(sign, v) =
-            |sign, v| _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(sign, _mm256_setzero_ps()), v);
+        relu(a) = relu8;
+        where_positive(sign, v) = where_positive8;
     }
 
     #[inline(always)]
@@ -221,12 +228,8 @@ impl Simd for Avx2 {
     fn transpose(self, t: &mut [Self::V; LANES]) {
         for rows in [0, 8] {
             for half in 0..2 {
-                let quarter = std::array::from_fn(|i| t[rows + i][half]);
                 // SAFETY: `self` proves AVX2.
-                let turned = unsafe { transpose8(quarter) };
-                for (i, v) in turned.into_iter().enumerate() {
-                    t[rows + i][half] = v;
-                }
+                unsafe { transpose8(&mut t[rows..rows + 8], half) };
             }
         }
         for i in 0..8 {
@@ -237,10 +240,27 @@ impl Simd for Avx2 {
     }
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+fn relu8(a: __m256) -> __m256 {
+    // Of two operands of which one is NaN, this gives the second.
+    _mm256_max_ps(_mm256_setzero_ps(), a)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn where_positive8(sign: __m256, v: __m256) -> __m256 {
+    _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(sign, _mm256_setzero_ps()), v)
+}
+
 /// Pairs, then fours (both within 128 bits), then halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transpose8(mut t: [__m256; 8]) -> [__m256; 8] {
+fn transpose8(rows: &mut [[__m256; 2]], half: usize) {
+    let mut t = [_mm256_setzero_ps(); 8];
+    for i in 0..8 {
+        t[i] = rows[i][half];
+    }
     for i in (0..8).step_by(2) {
         let (a, b) = (t[i], t[i + 1]);
         t[i] = _mm256_unpacklo_ps(a, b);
@@ -254,9 +274,7 @@ fn transpose8(mut t: [__m256; 8]) -> [__m256; 8] {
         t[i + 3] = _mm256_shuffle_ps::<0xEE>(b, d);
     }
     for i in 0..4 {
-        let (a, b) = (t[i], t[i + 4]);
-        t[i] = _mm256_permute2f128_ps::<0x20>(a, b);
-        t[i + 4] = _mm256_permute2f128_ps::<0x31>(a, b);
+        rows[i][half] = _mm256_permute2f128_ps::<0x20>(t[i], t[i + 4]);
+        rows[i + 4][half] = _mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]);
     }
-    t
 }
