@@ -1,1 +1,50 @@
+//! Subband compresses the feature maps of convolutional networks: a wavelet transform, a quantizer and a
+//! rANS entropy coder, with a stream format that decodes in independent chunks.
+//!
+//! A tensor `[..., C, H, W]` becomes planes, a plane coefficients, coefficients quantized indices, indices
+//! symbols, and symbols bits:
+//!
+//! * [`compress`] and [`decompress`] turn tensors of any supported dtype into self-contained streams and
+//!   back; [`read`] takes single items and channels out of one, [`inspect`] tells what is inside.
+//! * A [`Profile`] holds what the encoder and the decoder of a network share: steps, masks and frequency
+//!   tables for each tap. [`TapCalibrator`] makes it from training maps, [`TapCodec`] codes single maps
+//!   against it with a few bytes of framing, [`compress_with_profile`] whole batches.
+//!
+//! The stream format is docs/FORMAT.md of the repository.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
+mod coding;
+mod compress;
+mod config;
+mod decompress;
+mod entropy;
+mod error;
+mod format;
+mod inspect;
+mod mask;
+mod parallel;
+mod plane;
+mod profile;
+mod quantize;
+mod rate;
+mod report;
+mod tap_codec;
+mod tensor;
+mod wavelet;
+
+pub use coding::Coding;
+pub use compress::{Compressed, ProfileOptions, compress, compress_with_profile};
+pub use config::{Config, NonFinite, Target};
+pub use decompress::{DecompressOptions, decompress, read};
+pub use entropy::SegLength;
+pub use error::{Error, ErrorKind, Result};
+pub use format::Limits;
+pub use inspect::{StreamInfo, SubbandInfo, inspect};
+pub use mask::ChannelMask;
+pub use profile::{Profile, ProfileHash, TapProfile};
+pub use quantize::Steps;
+pub use report::{ErrorReport, Report};
+pub use tap_codec::{MapStats, Scratch, TapCalibrator, TapCodec};
+pub use tensor::{DType, Tensor, TensorData, TensorView, Values};
+pub use wavelet::{MAX_LEVELS, Orientation, Subband, Wavelet};

@@ -1,0 +1,326 @@
+//! A tensor to a stream. The steps are those of FORMAT.md, "Encoding a stream".
+
+use crate::coding::Coding;
+use crate::config::{Config, NonFinite, Target, chunk_channels};
+use crate::entropy::{ContextTables, Histogram};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{
+    Chunk, ChunkGrid, ChunkScratch, Header, PreparedTables, TableSource, chunk_checksum, encode_chunk,
+};
+use crate::parallel;
+use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
+use crate::profile::Profile;
+use crate::quantize::Steps;
+use crate::rate::search_step;
+use crate::report::{ErrorSum, Report};
+use crate::tensor::{Geometry, TensorView, through_dtype};
+use crate::wavelet::SubbandLayout;
+
+/// A stream and what it achieved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compressed {
+    /// The stream; [`decompress`](crate::decompress) reads it.
+    pub bytes: Vec<u8>,
+    /// Size, saturation and, if measured, errors.
+    pub report: Report,
+}
+
+/// Compresses a tensor of shape `[..., C, H, W]` into a self-contained stream.
+///
+/// Chunks are shared among the threads of the current rayon pool; the bytes do not depend on them.
+///
+/// # Errors
+/// `InvalidArgument` for a configuration out of range or a target that cannot be met, `NonFinite` for a
+/// NaN or an infinity that the configuration does not replace.
+///
+/// # Examples
+/// ```
+/// use subband::{Config, DecompressOptions, Target, TensorView, compress, decompress};
+///
+/// let map: Vec<f32> = (0..16 * 32 * 32).map(|i| (i % 97) as f32 / 97.0).collect();
+/// let view = TensorView::new(&map, &[16, 32, 32])?;
+/// let config = Config::default().with_target(Target::MaxError(0.01));
+/// let compressed = compress(&view, &config)?;
+/// assert!(compressed.report.error.unwrap().max <= 0.01);
+/// let decoded = decompress(&compressed.bytes, &DecompressOptions::default())?;
+/// assert_eq!(decoded.shape(), [16, 32, 32]);
+/// # Ok::<(), subband::Error>(())
+/// ```
+pub fn compress(tensor: &TensorView, config: &Config) -> Result<Compressed> {
+    config.validate(tensor)?;
+    let grid = ChunkGrid { geometry: tensor.geometry(), channels_per_chunk: config.chunk_channels(&tensor.geometry()) };
+    let attempt = |steps: Steps, measure: bool| {
+        let job = Job { tensor, grid, non_finite: config.non_finite, measure };
+        job.run(config.coding(steps), None)
+    };
+    match &config.target {
+        Target::Step(step) => attempt(Steps::Uniform(*step), config.measure_error),
+        Target::Steps(steps) => attempt(steps.clone(), config.measure_error),
+        Target::Lossless => attempt(Steps::Uniform(1.0), false),
+        target => search_step(target, |step, measure| attempt(Steps::Uniform(step), measure || config.measure_error)),
+    }
+}
+
+/// Settings of [`compress_with_profile`].
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct ProfileOptions {
+    /// NaN and infinities. Default refuse.
+    pub non_finite: NonFinite,
+    /// Channels of a chunk; default as many as give 65,536 values.
+    pub channels_per_chunk: Option<usize>,
+    /// Decode again and report the error. Default false.
+    pub measure_error: bool,
+}
+
+/// Compresses maps of a tap, shape `[..., C, H, W]`, into a stream that refers to the profile.
+///
+/// # Errors
+/// `InvalidArgument` for an unknown tap, maps of another shape or an integer dtype; `NonFinite` as
+/// [`compress`].
+pub fn compress_with_profile(
+    tensor: &TensorView,
+    profile: &Profile,
+    tap: &str,
+    options: &ProfileOptions,
+) -> Result<Compressed> {
+    let tap = profile.tap(tap)?;
+    let geometry = tensor.geometry();
+    if [geometry.channels, geometry.height, geometry.width] != tap.shape() {
+        return Err(Error::invalid(format!(
+            "maps of shape {:?} were given: tap '{}' has maps of shape {:?}",
+            [geometry.channels, geometry.height, geometry.width],
+            tap.name(),
+            tap.shape()
+        )));
+    }
+    if tensor.dtype().is_integer() {
+        return Err(Error::invalid(format!("dtype {}: profiles code f32, f16 and bf16", tensor.dtype())));
+    }
+    let grid = ChunkGrid { geometry, channels_per_chunk: chunk_channels(options.channels_per_chunk, &geometry) };
+    let job = Job { tensor, grid, non_finite: options.non_finite, measure: options.measure_error };
+    let source = (TableSource::Profile(tap.hash()), tap.tables().clone());
+    job.run(tap.coding().clone(), Some(source))
+}
+
+/// One compression of a tensor.
+struct Job<'a> {
+    tensor: &'a TensorView<'a>,
+    grid: ChunkGrid,
+    non_finite: NonFinite,
+    measure: bool,
+}
+
+/// Indices of a chunk and what was done to get them.
+struct QuantizedChunk {
+    indices: IndexBlocks,
+    saturated: u64,
+    replaced: u64,
+    negative: bool,
+}
+
+impl Job<'_> {
+    fn run(&self, coding: Coding, tables: Option<(TableSource, ContextTables)>) -> Result<Compressed> {
+        let Geometry { channels, height, width, .. } = self.grid.geometry;
+        // A coding for streams learns only now whether there are negative values; see below.
+        let mut quantizer = PlaneQuantizer::new(coding, channels, height, width)?;
+
+        // 1. Transform and quantize every chunk.
+        let chunks = self.quantize(&quantizer)?;
+
+        // 2. Count tokens and make the tables, unless a profile brings them.
+        let (source, tables) = tables.unwrap_or_else(|| {
+            quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
+            let histograms = count_tokens(&quantizer.layout, channels, &chunks);
+            let tables = ContextTables::for_stream(&histograms.counts, histograms.channels);
+            (TableSource::Stream(quantizer.coding.clone(), tables.clone()), tables)
+        });
+        let prepared = PreparedTables::for_encoding(tables);
+
+        // 3. Code every chunk.
+        let payloads =
+            parallel::map(chunks.iter().collect(), |scratch: &mut ChunkScratch, number, chunk: &QuantizedChunk| {
+                let mut payload = Vec::new();
+                let first_channel = self.grid.chunk(number).first_channel;
+                encode_chunk(&quantizer, &prepared, first_channel, &chunk.indices, scratch, &mut payload);
+                Ok(payload)
+            })?;
+
+        // 4. Header with the chunk index, then the chunks.
+        let header = Header {
+            dtype: self.tensor.dtype(),
+            shape: self.tensor.shape().to_vec(),
+            channels_per_chunk: self.grid.channels_per_chunk,
+            source,
+            chunk_lengths: payloads.iter().map(Vec::len).collect(),
+        };
+        let bytes = join_stream(&header, &payloads);
+
+        let error = match self.measure {
+            true => Some(self.measure_error(&quantizer, &chunks)?.report(self.grid.geometry.values(), header.dtype)),
+            false => None,
+        };
+        let report = self.report(&quantizer.coding, &chunks, bytes.len());
+        Ok(Compressed { report: Report { error, ..report }, bytes })
+    }
+
+    fn quantize(&self, quantizer: &PlaneQuantizer) -> Result<Vec<QuantizedChunk>> {
+        #[derive(Default)]
+        struct State {
+            plane: Vec<f32>,
+            integer_plane: Vec<i32>,
+            buffers: PlaneBuffers,
+        }
+        let layout = &quantizer.layout;
+        parallel::map(self.chunks(), |state: &mut State, _, chunk| {
+            let mut quantized =
+                QuantizedChunk { indices: IndexBlocks::default(), saturated: 0, replaced: 0, negative: false };
+            quantized.indices.reset(layout, chunk.channels);
+            state.plane.resize(layout.plane(), 0.0);
+            state.integer_plane.resize(layout.plane(), 0);
+            for slot in 0..chunk.channels {
+                let channel = chunk.first_channel + slot;
+                if quantizer.coding.lossless {
+                    self.tensor.gather_i32(chunk.item, channel, &mut state.integer_plane);
+                    let plane = &state.integer_plane;
+                    quantizer.forward_lossless(plane, slot, &mut state.buffers, &mut quantized.indices);
+                } else {
+                    quantized.replaced += self.gather(chunk.item, channel, &mut state.plane)?;
+                    quantized.negative |= state.plane.iter().any(|&value| value < 0.0);
+                    let plane = &mut state.plane;
+                    quantized.saturated +=
+                        quantizer.forward(channel, plane, slot, &mut state.buffers, &mut quantized.indices) as u64;
+                }
+            }
+            Ok(quantized)
+        })
+    }
+
+    fn chunks(&self) -> Vec<Chunk> {
+        (0..self.grid.len()).map(|number| self.grid.chunk(number)).collect()
+    }
+
+    /// One plane with NaN and infinities refused or replaced; returns how many were.
+    fn gather(&self, item: usize, channel: usize, plane: &mut [f32]) -> Result<u64> {
+        self.tensor.gather_f32(item, channel, plane);
+        if plane.iter().all(|value| value.is_finite()) {
+            return Ok(0);
+        }
+        match self.non_finite {
+            NonFinite::Refuse => {
+                let position = plane.iter().position(|value| !value.is_finite()).expect("one was found");
+                Err(Error::new(
+                    ErrorKind::NonFinite,
+                    format!(
+                        "the value at index {:?} is {}: only finite values can be coded, unless replacements are given",
+                        self.tensor.index_of(item, channel, position),
+                        plane[position]
+                    ),
+                ))
+            }
+            NonFinite::Replace { nan, positive, negative } => {
+                let mut replaced = 0;
+                for value in plane.iter_mut().filter(|value| !value.is_finite()) {
+                    *value = if value.is_nan() {
+                        nan
+                    } else if *value > 0.0 {
+                        positive
+                    } else {
+                        negative
+                    };
+                    replaced += 1;
+                }
+                Ok(replaced)
+            }
+        }
+    }
+
+    /// Decodes the indices and compares with the original, as a decoder would return it.
+    fn measure_error(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> Result<ErrorSum> {
+        #[derive(Default)]
+        struct State {
+            original: Vec<f32>,
+            decoded: Vec<f32>,
+            buffers: PlaneBuffers,
+        }
+        let dtype = self.tensor.dtype();
+        let plane = quantizer.layout.plane();
+        let sums = parallel::map(self.chunks(), |state: &mut State, number, chunk| {
+            let mut sum = ErrorSum::NOTHING;
+            state.original.resize(plane, 0.0);
+            state.decoded.resize(plane, 0.0);
+            for slot in 0..chunk.channels {
+                let channel = chunk.first_channel + slot;
+                self.gather(chunk.item, channel, &mut state.original)?;
+                let indices = &chunks[number].indices;
+                quantizer.inverse(channel, indices, slot, &mut state.buffers, &mut state.decoded);
+                sum.add(&state.original, state.decoded.iter().map(|&value| through_dtype(dtype, value)));
+            }
+            Ok(sum)
+        })?;
+        let mut total = ErrorSum::NOTHING;
+        sums.iter().for_each(|sum| total.join(sum));
+        Ok(total)
+    }
+
+    fn report(&self, coding: &Coding, chunks: &[QuantizedChunk], bytes: usize) -> Report {
+        let values = self.grid.geometry.values();
+        let zeros: usize =
+            chunks.iter().map(|chunk| chunk.indices.values().iter().filter(|&&index| index == 0).count()).sum();
+        let per_value = |x: f64| if values == 0 { 0.0 } else { x / values as f64 };
+        let bits_per_value = per_value(8.0 * bytes as f64);
+        let dtype_bits = 8.0 * self.tensor.dtype().size_bytes() as f64;
+        Report {
+            values,
+            bytes,
+            bits_per_value,
+            ratio: if values == 0 { 0.0 } else { dtype_bits / bits_per_value },
+            step: match coding.steps {
+                Steps::Uniform(step) if !coding.lossless => Some(step),
+                _ => None,
+            },
+            zeros: per_value(zeros as f64),
+            saturated: chunks.iter().map(|chunk| chunk.saturated).sum(),
+            replaced: chunks.iter().map(|chunk| chunk.replaced).sum(),
+            error: None,
+        }
+    }
+}
+
+/// Token counts by subband and channel, subband-major.
+struct TokenCounts {
+    counts: Vec<Histogram>,
+    /// Channels told apart: all, or 1 where counting each would take too much memory.
+    channels: usize,
+}
+
+/// More contexts than this are not worth their tables.
+const MAX_CONTEXTS: usize = 1 << 14;
+
+fn count_tokens(layout: &SubbandLayout, channels: usize, chunks: &[QuantizedChunk]) -> TokenCounts {
+    let subbands = layout.blocks.len();
+    let told_apart = if subbands * channels <= MAX_CONTEXTS { channels } else { 1 };
+    let mut counts = vec![Histogram::EMPTY; subbands * told_apart];
+    let per_item = if chunks.is_empty() { 1 } else { channels.div_ceil(chunks[0].indices.channels()) };
+    for (number, chunk) in chunks.iter().enumerate() {
+        let first_channel = number % per_item * chunks[0].indices.channels();
+        for subband in 0..subbands {
+            for slot in 0..chunk.indices.channels() {
+                let channel = (first_channel + slot) % told_apart;
+                counts[subband * told_apart + channel].count(chunk.indices.block(layout, subband, slot));
+            }
+        }
+    }
+    TokenCounts { counts, channels: told_apart }
+}
+
+/// Header, then each payload with its checksum.
+pub(crate) fn join_stream(header: &Header, payloads: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = header.to_bytes();
+    bytes.reserve(payloads.iter().map(|payload| payload.len() + 4).sum());
+    for (number, payload) in payloads.iter().enumerate() {
+        bytes.extend_from_slice(payload);
+        bytes.extend_from_slice(&chunk_checksum(number, payload).to_le_bytes());
+    }
+    bytes
+}

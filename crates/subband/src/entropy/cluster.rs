@@ -1,0 +1,182 @@
+//! Which contexts share a frequency table: merges histograms as long as a shared table is cheaper.
+
+use super::histogram::Histogram;
+use super::log2::{COST_BITS, log2};
+use super::symbol::TOKENS;
+
+/// What bounds the number of tables.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClusterLimits {
+    /// Most tables.
+    pub max_tables: usize,
+    /// Whether tables cost bits (they are in the stream) or are free (they are in a profile).
+    pub tables_cost: bool,
+}
+
+/// More contexts than this are first grouped by entropy, so that merging pairs stays cheap.
+const MAX_SEEDS: usize = 64;
+
+/// Tables for `contexts`: for each context the number of its table, and the counts of each table.
+///
+/// Contexts without counts get table 0. At least one table is returned.
+pub(crate) fn cluster(contexts: &[Histogram], limits: ClusterLimits) -> (Vec<u8>, Vec<Histogram>) {
+    let active: Vec<usize> = (0..contexts.len()).filter(|&i| contexts[i].total() > 0).collect();
+    let mut clusters = seeds(contexts, &active);
+    if active.len() > MAX_SEEDS {
+        for _ in 0..3 {
+            clusters = reassign(contexts, &active, &clusters).1;
+        }
+    }
+    merge_pairs(&mut clusters, limits);
+    let mut assignment = vec![0; contexts.len()];
+    if clusters.is_empty() {
+        clusters.push(Histogram::EMPTY);
+    } else {
+        for _ in 0..2 {
+            clusters = reassign(contexts, &active, &clusters).1;
+        }
+        let (chosen, final_clusters) = reassign(contexts, &active, &clusters);
+        clusters = final_clusters;
+        for (&context, table) in active.iter().zip(chosen) {
+            assignment[context] = table;
+        }
+    }
+    (assignment, clusters)
+}
+
+/// What a table costs in a stream, roughly, in units of 2^-16 bits.
+pub(crate) fn table_cost(histogram: &Histogram) -> u64 {
+    (12 + 3 * histogram.used() as u64) << COST_BITS
+}
+
+/// One cluster a context, or up to `MAX_SEEDS` clusters of contexts of similar entropy.
+fn seeds(contexts: &[Histogram], active: &[usize]) -> Vec<Histogram> {
+    let mut order = active.to_vec();
+    if active.len() > MAX_SEEDS {
+        order.sort_by_cached_key(|&i| (contexts[i].entropy() / contexts[i].total(), i));
+    }
+    order
+        .chunks(active.len().div_ceil(MAX_SEEDS).max(1))
+        .map(|chunk| {
+            let mut sum = Histogram::EMPTY;
+            chunk.iter().for_each(|&i| sum.add(&contexts[i]));
+            sum
+        })
+        .collect()
+}
+
+/// Moves every context to the cluster that codes it with the fewest bits. Returns the choice for each
+/// active context and the new, non-empty clusters.
+fn reassign(contexts: &[Histogram], active: &[usize], clusters: &[Histogram]) -> (Vec<u8>, Vec<Histogram>) {
+    let costs: Vec<[u64; TOKENS]> = clusters
+        .iter()
+        .map(|cluster| {
+            let total = log2(cluster.total());
+            // A token the cluster lacks: as if it had a share of 2^-20.
+            cluster.counts.map(|count| if count == 0 { 20 << COST_BITS } else { total - log2(u64::from(count)) })
+        })
+        .collect();
+    let mut moved = vec![Histogram::EMPTY; clusters.len()];
+    let chosen: Vec<usize> = active
+        .iter()
+        .map(|&context| {
+            let used: Vec<(usize, u64)> = contexts[context]
+                .counts
+                .iter()
+                .enumerate()
+                .filter(|(_, count)| **count > 0)
+                .map(|(token, &count)| (token, u64::from(count)))
+                .collect();
+            let best = (0..clusters.len())
+                .min_by_key(|&k| used.iter().map(|&(token, count)| count * costs[k][token]).sum::<u64>())
+                .expect("there is a cluster");
+            moved[best].add(&contexts[context]);
+            best
+        })
+        .collect();
+    let mut names = vec![0u8; clusters.len()];
+    let mut kept = Vec::new();
+    for (k, histogram) in moved.into_iter().enumerate() {
+        if histogram.total() > 0 {
+            names[k] = kept.len() as u8;
+            kept.push(histogram);
+        }
+    }
+    (chosen.into_iter().map(|k| names[k]).collect(), kept)
+}
+
+/// Merges the pair that loses least, as long as it gains or there are too many.
+fn merge_pairs(clusters: &mut Vec<Histogram>, limits: ClusterLimits) {
+    let cost = |h: &Histogram| (h.entropy() + if limits.tables_cost { table_cost(h) } else { 0 }) as i64;
+    let joined = |a: &Histogram, b: &Histogram| {
+        let mut sum = a.clone();
+        sum.add(b);
+        sum
+    };
+    let mut costs: Vec<i64> = clusters.iter().map(cost).collect();
+    // losses[a][b] for b < a: what coding both with one table costs over coding them apart.
+    let mut losses: Vec<Vec<i64>> = (0..clusters.len())
+        .map(|a| (0..a).map(|b| cost(&joined(&clusters[a], &clusters[b])) - costs[a] - costs[b]).collect())
+        .collect();
+    loop {
+        let best = losses
+            .iter()
+            .enumerate()
+            .flat_map(|(a, row)| row.iter().enumerate().map(move |(b, &loss)| (loss, a, b)))
+            .min();
+        let Some((loss, a, b)) = best else { return };
+        if loss >= 0 && clusters.len() <= limits.max_tables {
+            return;
+        }
+        clusters[b] = joined(&clusters[a], &clusters[b]);
+        costs[b] = cost(&clusters[b]);
+        clusters.remove(a);
+        costs.remove(a);
+        losses.remove(a);
+        losses.iter_mut().skip(a).for_each(|row| {
+            row.remove(a);
+        });
+        for other in (0..clusters.len()).filter(|&other| other != b) {
+            let loss = cost(&joined(&clusters[other], &clusters[b])) - costs[other] - costs[b];
+            losses[other.max(b)][other.min(b)] = loss;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(counts: &[u32]) -> Histogram {
+        let mut histogram = Histogram::EMPTY;
+        histogram.counts[..counts.len()].copy_from_slice(counts);
+        histogram
+    }
+
+    #[test]
+    fn alike_contexts_share_a_table() {
+        let flat = histogram(&[1000, 1000, 1000, 1000]);
+        let peaked = histogram(&[4000, 10]);
+        let contexts = [flat.clone(), peaked.clone(), Histogram::EMPTY, flat.clone(), peaked.clone()];
+        let (assignment, tables) = cluster(&contexts, ClusterLimits { max_tables: 8, tables_cost: true });
+        assert_eq!(tables.len(), 2);
+        assert_eq!(assignment[0], assignment[3]);
+        assert_eq!(assignment[1], assignment[4]);
+        assert_ne!(assignment[0], assignment[1]);
+        let (_, tables) = cluster(&contexts, ClusterLimits { max_tables: 1, tables_cost: false });
+        assert_eq!(tables[0].total(), 16_020);
+    }
+
+    #[test]
+    fn many_contexts_are_bounded_and_keep_their_counts() {
+        let contexts: Vec<Histogram> = (0..300).map(|i| histogram(&[1000, i * 3, i, i / 3])).collect();
+        let (assignment, tables) = cluster(&contexts, ClusterLimits { max_tables: 16, tables_cost: false });
+        assert!(tables.len() <= 16 && tables.len() > 8);
+        assert_eq!(
+            tables.iter().map(Histogram::total).sum::<u64>(),
+            contexts.iter().map(Histogram::total).sum::<u64>()
+        );
+        assert!(assignment.iter().all(|&table| (table as usize) < tables.len()));
+        assert_eq!(cluster(&[], ClusterLimits { max_tables: 4, tables_cost: true }).1.len(), 1);
+    }
+}

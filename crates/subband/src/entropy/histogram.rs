@@ -1,0 +1,44 @@
+//! Counts of tokens in one context.
+
+use super::log2::log2;
+use super::symbol::{TOKENS, token};
+
+/// How often each token occurs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Histogram {
+    pub counts: [u32; TOKENS],
+}
+
+impl Histogram {
+    pub const EMPTY: Histogram = Histogram { counts: [0; TOKENS] };
+
+    pub fn count(&mut self, indices: &[i32]) {
+        for &index in indices {
+            let count = &mut self.counts[token(index) as usize];
+            *count = count.saturating_add(1);
+        }
+    }
+
+    pub fn add(&mut self, other: &Histogram) {
+        for (a, b) in self.counts.iter_mut().zip(&other.counts) {
+            *a = a.saturating_add(*b);
+        }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|&count| u64::from(count)).sum()
+    }
+
+    /// Number of tokens that occur.
+    pub fn used(&self) -> usize {
+        self.counts.iter().filter(|&&count| count > 0).count()
+    }
+
+    /// Order-0 entropy of all counted tokens together, in units of 2^-16 bits: what an ideal coder
+    /// with the exact frequencies would spend, without raw bits.
+    pub fn entropy(&self) -> u64 {
+        let total = self.total();
+        let own: u64 = self.counts.iter().map(|&count| u64::from(count) * log2(u64::from(count))).sum();
+        (total * log2(total)).saturating_sub(own)
+    }
+}

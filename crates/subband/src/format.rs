@@ -1,0 +1,17 @@
+//! The bytes: streams, packets and their parts, as docs/FORMAT.md defines them.
+
+mod bytes;
+mod chunk;
+mod coding;
+mod constants;
+mod header;
+mod limits;
+mod packet;
+
+pub(crate) use bytes::{ByteReader, put_f32, put_string, put_varint};
+pub(crate) use chunk::{ChunkScratch, PreparedTables, decode_chunk, encode_chunk};
+pub(crate) use coding::{read_coding, write_coding};
+pub(crate) use constants::{PROFILE_MAGIC, VERSION};
+pub(crate) use header::{Chunk, ChunkGrid, Header, TableSource, chunk_checksum};
+pub use limits::Limits;
+pub(crate) use packet::{open_packet, write_packet};

@@ -1,0 +1,157 @@
+//! The payload of a chunk: indices of some channels of one map (FORMAT.md, "Chunk payload").
+
+use super::bytes::{ByteReader, put_varint};
+use crate::entropy::{
+    BitReader, BitWriter, ContextTables, DecodeTable, ESCAPE, MAX_LANE_BITS, RansDecoder, RansEncoder, Run,
+    index_from_raw, lane_bits_for, raw_bits, raw_value, token,
+};
+use crate::error::{Error, Result};
+use crate::plane::{IndexBlocks, PlaneQuantizer};
+
+/// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
+const HAS_RAW_BITS: u8 = 1 << 3;
+
+/// Context tables in the forms that coding looks up.
+#[derive(Debug, Clone)]
+pub(crate) struct PreparedTables {
+    pub contexts: ContextTables,
+    /// What each token costs in each table, in units of 2^-16 bits.
+    pub costs: Vec<[u32; crate::entropy::TOKENS]>,
+    /// `None` for tables with a certain token.
+    decode: Vec<Option<DecodeTable>>,
+}
+
+impl PreparedTables {
+    /// For encoding only: decoding tables are left out.
+    pub fn for_encoding(contexts: ContextTables) -> Self {
+        let costs = contexts.tables().iter().map(|table| table.costs()).collect();
+        PreparedTables { contexts, costs, decode: Vec::new() }
+    }
+
+    pub fn new(contexts: ContextTables) -> Self {
+        let decode =
+            contexts.tables().iter().map(|table| table.certain().is_none().then(|| DecodeTable::new(table))).collect();
+        PreparedTables { decode, ..PreparedTables::for_encoding(contexts) }
+    }
+}
+
+/// Working memory for chunks; one for each thread.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkScratch {
+    tokens: Vec<u8>,
+    runs: Vec<Run>,
+    raw: BitWriter,
+}
+
+/// Appends the payload for `indices`, whose first channel is `first_channel` of the map.
+pub(crate) fn encode_chunk(
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedTables,
+    first_channel: usize,
+    indices: &IndexBlocks,
+    scratch: &mut ChunkScratch,
+    out: &mut Vec<u8>,
+) {
+    let ChunkScratch { tokens, runs, raw } = scratch;
+    tokens.clear();
+    runs.clear();
+    raw.clear();
+    let mut has_raw = false;
+    let mut cost = 0u64;
+    for subband in 0..quantizer.layout.blocks.len() {
+        for slot in 0..indices.channels() {
+            let channel = first_channel + slot;
+            let block = indices.block(&quantizer.layout, subband, slot);
+            if block.is_empty() || !quantizer.coding.keeps(channel, subband) {
+                continue;
+            }
+            let number = prepared.contexts.table_of(subband, channel);
+            let table = &prepared.contexts.tables()[number as usize];
+            let certain = table.certain().is_some();
+            let costs = &prepared.costs[number as usize];
+            for &index in block {
+                let mut token = token(index);
+                if table.frequency(token) == 0 {
+                    debug_assert!(table.frequency(ESCAPE) > 0, "tables of a stream hold all its tokens");
+                    token = ESCAPE;
+                }
+                if raw_bits(token) > 0 {
+                    raw.write(raw_value(index, token), raw_bits(token));
+                    has_raw = true;
+                }
+                if !certain {
+                    cost += u64::from(costs[token as usize]);
+                    tokens.push(token);
+                }
+            }
+            if !certain {
+                runs.push(Run { table: number, length: block.len() });
+            }
+        }
+    }
+    let lane_bits = lane_bits_for(cost >> 16);
+    out.push(lane_bits as u8 | if has_raw { HAS_RAW_BITS } else { 0 });
+    if has_raw {
+        let raw = raw.finish();
+        put_varint(out, raw.len() as u64);
+        out.extend_from_slice(raw);
+    }
+    RansEncoder { tables: prepared.contexts.tables() }.encode(runs, tokens, lane_bits, out);
+}
+
+/// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
+pub(crate) fn decode_chunk(
+    payload: &[u8],
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedTables,
+    first_channel: usize,
+    scratch: &mut ChunkScratch,
+    indices: &mut IndexBlocks,
+) -> Result<()> {
+    let mut reader = ByteReader::new(payload, "chunk payload");
+    let mode = reader.u8()?;
+    let lane_bits = u32::from(mode & 7);
+    if mode & !(HAS_RAW_BITS | 7) != 0 || lane_bits > MAX_LANE_BITS {
+        return Err(Error::corrupt(format!("unknown coding mode {mode:#x} of a chunk")));
+    }
+    let raw = if mode & HAS_RAW_BITS != 0 {
+        let length = reader.varint()?;
+        reader.take(length)?
+    } else {
+        &[]
+    };
+    let mut raw_reader = BitReader::new(raw);
+    let mut decoder = RansDecoder::new(reader.rest(), lane_bits)?;
+
+    for subband in 0..quantizer.layout.blocks.len() {
+        for slot in 0..indices.channels() {
+            let channel = first_channel + slot;
+            let kept = quantizer.coding.keeps(channel, subband);
+            let block = indices.block_mut(&quantizer.layout, subband, slot);
+            if block.is_empty() {
+                continue;
+            }
+            if !kept {
+                block.fill(0);
+                continue;
+            }
+            let number = prepared.contexts.table_of(subband, channel) as usize;
+            scratch.tokens.resize(block.len(), 0);
+            let tokens = &mut scratch.tokens[..block.len()];
+            match &prepared.decode[number] {
+                Some(table) => decoder.decode(table, tokens)?,
+                None => tokens.fill(prepared.contexts.tables()[number].certain().expect("a certain token")),
+            }
+            for (index, &token) in block.iter_mut().zip(&*tokens) {
+                let bits = raw_bits(token);
+                let raw = if bits == 0 { 0 } else { raw_reader.read(bits)? };
+                *index = index_from_raw(token, raw);
+            }
+        }
+    }
+    decoder.finish()?;
+    if raw_reader.finish()? != raw.len() {
+        return Err(Error::corrupt("a chunk has more raw bits than its tokens ask for"));
+    }
+    Ok(())
+}

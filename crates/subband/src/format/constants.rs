@@ -1,0 +1,14 @@
+//! Magic numbers and the version of the format.
+
+/// Version of streams, packets and profiles that this library writes.
+pub(crate) const VERSION: u8 = 1;
+
+/// First bytes of a stream.
+pub(crate) const STREAM_MAGIC: [u8; 4] = *b"SBD\x1a";
+/// First bytes of a profile.
+pub(crate) const PROFILE_MAGIC: [u8; 4] = *b"SBP\x1a";
+/// High half of the first byte of a packet; the low half is the version.
+pub(crate) const PACKET_MAGIC: u8 = 0xB0;
+
+/// Largest rank of a tensor in a stream.
+pub(crate) const MAX_RANK: usize = 32;

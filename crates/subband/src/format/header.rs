@@ -1,0 +1,200 @@
+//! The header of a stream: what the tensor is, how it is coded, and where its chunks are
+//! (FORMAT.md, "Stream header").
+
+use super::bytes::{ByteReader, put_varint};
+use super::coding::{read_coding, write_coding};
+use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION};
+use super::limits::Limits;
+use crate::coding::Coding;
+use crate::entropy::{BitReader, BitWriter, ContextTables};
+use crate::error::{Error, ErrorKind, Result};
+use crate::profile::TapHash;
+use crate::tensor::{DType, Geometry};
+use crate::wavelet::subband_count;
+
+/// Bit of the flags: the coding is in a profile.
+const FROM_PROFILE: u8 = 1;
+
+/// Where coding and tables come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum TableSource {
+    /// They are in the stream.
+    Stream(Coding, ContextTables),
+    /// They are those of a tap of a profile.
+    Profile(TapHash),
+}
+
+/// One independently decodable part: some channels of one batch item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub item: usize,
+    pub first_channel: usize,
+    pub channels: usize,
+}
+
+/// How a tensor is cut into chunks: by batch item, then by groups of channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkGrid {
+    pub geometry: Geometry,
+    /// Channels of a chunk, at least 1; the last chunk of an item may have fewer.
+    pub channels_per_chunk: usize,
+}
+
+impl ChunkGrid {
+    fn chunks_per_item(&self) -> usize {
+        self.geometry.channels.div_ceil(self.channels_per_chunk)
+    }
+
+    /// Number of chunks; none where there are no values.
+    pub fn len(&self) -> usize {
+        if self.geometry.values() == 0 { 0 } else { self.geometry.batch * self.chunks_per_item() }
+    }
+
+    pub fn chunk(&self, number: usize) -> Chunk {
+        let first_channel = number % self.chunks_per_item() * self.channels_per_chunk;
+        Chunk {
+            item: number / self.chunks_per_item(),
+            first_channel,
+            channels: self.channels_per_chunk.min(self.geometry.channels - first_channel),
+        }
+    }
+}
+
+/// A parsed or to-be-written stream header.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Header {
+    pub dtype: DType,
+    pub shape: Vec<usize>,
+    pub channels_per_chunk: usize,
+    pub source: TableSource,
+    /// Payload bytes of each chunk.
+    pub chunk_lengths: Vec<usize>,
+}
+
+impl Header {
+    pub fn grid(&self) -> ChunkGrid {
+        ChunkGrid { geometry: Geometry::of(&self.shape), channels_per_chunk: self.channels_per_chunk }
+    }
+
+    /// The header with magic, length and checksum.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        let from_profile = matches!(self.source, TableSource::Profile(_));
+        body.push(if from_profile { FROM_PROFILE } else { 0 });
+        body.push(DType::ALL.iter().position(|&d| d == self.dtype).expect("all are listed") as u8);
+        body.push(self.shape.len() as u8);
+        self.shape.iter().for_each(|&size| put_varint(&mut body, size as u64));
+        put_varint(&mut body, self.channels_per_chunk as u64);
+        match &self.source {
+            TableSource::Profile(hash) => body.extend_from_slice(&hash.0),
+            TableSource::Stream(coding, tables) => {
+                write_coding(coding, &mut body);
+                if self.grid().len() > 0 {
+                    let mut writer = BitWriter::default();
+                    tables.write_to(&mut writer);
+                    body.extend_from_slice(writer.finish());
+                }
+            }
+        }
+        self.chunk_lengths.iter().for_each(|&length| put_varint(&mut body, length as u64));
+
+        let mut bytes = Vec::with_capacity(body.len() + 16);
+        bytes.extend_from_slice(&STREAM_MAGIC);
+        bytes.push(VERSION);
+        put_varint(&mut bytes, body.len() as u64);
+        bytes.extend_from_slice(&body);
+        let checksum = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Parses the header of a stream and returns it with the bytes that follow it.
+    ///
+    /// The checksum is checked before the fields are read, so a flipped bit is told apart from a
+    /// field out of range.
+    pub fn read_from<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, &'a [u8])> {
+        let mut outer = ByteReader::new(bytes, "stream header");
+        if bytes.len() >= 4 && bytes[..4] != STREAM_MAGIC {
+            return Err(Error::corrupt("this is no Subband stream: the first four bytes are wrong"));
+        }
+        outer.take(4)?;
+        let version = outer.u8()?;
+        if version != VERSION {
+            return Err(Error::new(
+                ErrorKind::UnsupportedVersion,
+                format!("the stream has format version {version}: this library reads version {VERSION}"),
+            ));
+        }
+        let length = outer.varint()?;
+        let body = outer.take(length)?;
+        let covered = bytes.len() - outer.rest().len();
+        if outer.u32()? != crc32fast::hash(&bytes[..covered]) {
+            return Err(Error::corrupt("the checksum of the stream header does not match"));
+        }
+
+        let mut reader = ByteReader::new(body, "stream header");
+        let flags = reader.u8()?;
+        if flags & !FROM_PROFILE != 0 {
+            return Err(Error::corrupt(format!("unknown stream flags {flags:#x}")));
+        }
+        let code = reader.u8()?;
+        let dtype = DType::ALL.get(code as usize).copied();
+        let dtype = dtype.ok_or_else(|| Error::corrupt(format!("unknown dtype code {code}")))?;
+        let rank = reader.u8()? as usize;
+        if !(2..=MAX_RANK).contains(&rank) {
+            return Err(Error::corrupt(format!("the stream has rank {rank}: allowed are 2 to {MAX_RANK}")));
+        }
+        let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+        limits.check_shape(&shape)?;
+        let channels_per_chunk = reader.varint()?;
+        let geometry = Geometry::of(&shape);
+        if channels_per_chunk == 0 || channels_per_chunk > geometry.channels.max(1) {
+            return Err(Error::corrupt(format!("a chunk of {channels_per_chunk} channels of {}", geometry.channels)));
+        }
+        let grid = ChunkGrid { geometry, channels_per_chunk };
+
+        let source = if flags & FROM_PROFILE != 0 {
+            TableSource::Profile(TapHash(reader.tag()?))
+        } else {
+            let coding = read_coding(&mut reader, geometry.channels)?;
+            if coding.lossless && !dtype.is_integer() {
+                return Err(Error::corrupt(format!("a lossless stream of dtype {dtype}")));
+            }
+            let tables = if grid.len() > 0 {
+                let mut bits = BitReader::new(reader.rest());
+                let tables = ContextTables::read_from(&mut bits, subband_count(coding.levels), geometry.channels)?;
+                reader.take(bits.finish()?)?;
+                tables
+            } else {
+                ContextTables::for_stream(&[], 0)
+            };
+            TableSource::Stream(coding, tables)
+        };
+        let mut chunk_lengths = Vec::new();
+        for _ in 0..grid.len() {
+            chunk_lengths.push(reader.varint()?);
+        }
+        reader.finish()?;
+        Ok((Header { dtype, shape, channels_per_chunk, source, chunk_lengths }, outer.rest()))
+    }
+
+    /// Cuts the bytes after the header into the payloads of the chunks with their checksums, not yet
+    /// checked. Errors: too few or too many bytes.
+    pub fn split_chunks<'a>(&self, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], u32)>> {
+        let mut reader = ByteReader::new(bytes, "chunks of the stream");
+        let mut chunks = Vec::with_capacity(self.chunk_lengths.len());
+        for &length in &self.chunk_lengths {
+            chunks.push((reader.take(length)?, reader.u32()?));
+        }
+        reader.finish()?;
+        Ok(chunks)
+    }
+}
+
+/// Checksum of a chunk: of its number, so that chunks cannot change places, and its payload.
+pub(crate) fn chunk_checksum(number: usize, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&(number as u64).to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}

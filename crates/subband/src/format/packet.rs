@@ -1,0 +1,45 @@
+//! A packet: one map coded against a tap of a profile, with 7 bytes of framing (FORMAT.md, "Packets").
+
+use super::constants::{PACKET_MAGIC, VERSION};
+use crate::error::{Error, ErrorKind, Result};
+use crate::profile::TapHash;
+
+/// CRC-16/IBM-SDLC detects every burst of up to 16 bits.
+const CHECKSUM: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_IBM_SDLC);
+/// Leading bytes of the tap hash in a packet.
+const HASH_BYTES: usize = 4;
+const PREFIX: usize = 1 + HASH_BYTES;
+
+/// Appends a packet whose payload `write_payload` appends.
+pub(crate) fn write_packet(hash: &TapHash, out: &mut Vec<u8>, write_payload: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.push(PACKET_MAGIC | VERSION);
+    out.extend_from_slice(&hash.0[..HASH_BYTES]);
+    write_payload(out);
+    let checksum = CHECKSUM.checksum(&out[start..]);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// The payload of a packet, after version, profile and checksum have been checked.
+pub(crate) fn open_packet<'a>(hash: &TapHash, packet: &'a [u8]) -> Result<&'a [u8]> {
+    if packet.len() < PREFIX + 2 {
+        return Err(Error::truncated("packet"));
+    }
+    if packet[0] & 0xf0 != PACKET_MAGIC {
+        return Err(Error::corrupt("this is no Subband packet: the first byte is wrong"));
+    }
+    if packet[0] & 0x0f != VERSION {
+        return Err(Error::new(
+            ErrorKind::UnsupportedVersion,
+            format!("the packet has format version {}: this library reads version {VERSION}", packet[0] & 0x0f),
+        ));
+    }
+    if packet[1..PREFIX] != hash.0[..HASH_BYTES] {
+        return Err(Error::new(ErrorKind::WrongProfile, "the packet was coded against another profile or tap"));
+    }
+    let (covered, checksum) = packet.split_at(packet.len() - 2);
+    if CHECKSUM.checksum(covered).to_le_bytes() != *checksum {
+        return Err(Error::corrupt("the checksum of the packet does not match"));
+    }
+    Ok(&covered[PREFIX..])
+}

@@ -1,0 +1,206 @@
+//! Profiles: what the encoder and the decoder of a network's maps share (FORMAT.md, "Profiles").
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::coding::Coding;
+use crate::entropy::{BitReader, BitWriter, ContextTables};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{
+    ByteReader, Limits, PROFILE_MAGIC, VERSION, put_f32, put_string, put_varint, read_coding, write_coding,
+};
+use crate::wavelet::subband_count;
+
+/// First 8 bytes of the SHA-256 of a tap's bytes: names coding and tables exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TapHash(pub [u8; 8]);
+
+/// One tap of a profile: the place in the network, the shape of its maps, coding and tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TapProfile {
+    name: String,
+    shape: [usize; 3],
+    coding: Coding,
+    tables: ContextTables,
+    hash: TapHash,
+}
+
+impl TapProfile {
+    pub(crate) fn new(name: String, shape: [usize; 3], coding: Coding, tables: ContextTables) -> Self {
+        let mut tap = TapProfile { name, shape, coding, tables, hash: TapHash([0; 8]) };
+        tap.hash = tap_hash(&tap.body());
+        tap
+    }
+
+    /// Name of the tap, such as `layer1.0`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Channels, height and width of a map.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Transform, quantizer and mask.
+    pub fn coding(&self) -> &Coding {
+        &self.coding
+    }
+
+    /// Number of frequency tables.
+    pub fn table_count(&self) -> usize {
+        self.tables.tables().len()
+    }
+
+    pub(crate) fn tables(&self) -> &ContextTables {
+        &self.tables
+    }
+
+    pub(crate) fn hash(&self) -> TapHash {
+        self.hash
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_string(&mut out, &self.name);
+        self.shape.iter().for_each(|&size| put_varint(&mut out, size as u64));
+        put_f32(&mut out, self.coding.rounding);
+        out.push(self.coding.index_bits);
+        write_coding(&self.coding, &mut out);
+        let mut writer = BitWriter::default();
+        self.tables.write_to(&mut writer);
+        out.extend_from_slice(writer.finish());
+        out
+    }
+
+    fn read_from(body: &[u8], limits: &Limits) -> Result<Self> {
+        let mut reader = ByteReader::new(body, "tap of the profile");
+        let name = reader.string()?.to_owned();
+        let shape = [reader.varint()?, reader.varint()?, reader.varint()?];
+        if shape.contains(&0) {
+            return Err(Error::corrupt(format!("tap '{name}' has the shape {shape:?}")));
+        }
+        limits.check_shape(&shape)?;
+        let rounding = reader.f32()?;
+        let index_bits = reader.u8()?;
+        let coding = Coding { rounding, index_bits, ..read_coding(&mut reader, shape[0])? };
+        coding.validate(shape[0]).map_err(|error| Error::corrupt(error.to_string()))?;
+        if coding.lossless {
+            return Err(Error::corrupt(format!("tap '{name}' is lossless: profiles code float maps")));
+        }
+        let mut bits = BitReader::new(reader.rest());
+        let tables = ContextTables::read_from(&mut bits, subband_count(coding.levels), shape[0])?;
+        reader.take(bits.finish()?)?;
+        reader.finish()?;
+        Ok(TapProfile { name, shape, coding, tables, hash: tap_hash(body) })
+    }
+}
+
+fn tap_hash(body: &[u8]) -> TapHash {
+    let digest = Sha256::digest(body);
+    TapHash(std::array::from_fn(|i| digest[i]))
+}
+
+/// A trained codec: its taps in the order of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    network: String,
+    taps: Vec<TapProfile>,
+}
+
+/// SHA-256 of a profile's bytes; displays as hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileHash(pub [u8; 32]);
+
+impl fmt::Display for ProfileHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Profile {
+    /// A profile for a network (a free name). Errors: two taps of one name.
+    pub fn new(network: impl Into<String>, taps: Vec<TapProfile>) -> Result<Self> {
+        for (i, tap) in taps.iter().enumerate() {
+            if taps[..i].iter().any(|other| other.name == tap.name) {
+                return Err(Error::invalid(format!("two taps of the profile are named '{}'", tap.name)));
+            }
+        }
+        Ok(Profile { network: network.into(), taps })
+    }
+
+    /// The network that the profile was made for.
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// All taps.
+    pub fn taps(&self) -> &[TapProfile] {
+        &self.taps
+    }
+
+    /// The tap of a name. Error: there is none; the message lists the names.
+    pub fn tap(&self, name: &str) -> Result<&TapProfile> {
+        self.taps.iter().find(|tap| tap.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.taps.iter().map(|tap| tap.name.as_str()).collect();
+            Error::invalid(format!("the profile has no tap '{name}': it has {}", names.join(", ")))
+        })
+    }
+
+    pub(crate) fn tap_by_hash(&self, hash: &TapHash) -> Option<&TapProfile> {
+        self.taps.iter().find(|tap| tap.hash == *hash)
+    }
+
+    /// The profile as bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = PROFILE_MAGIC.to_vec();
+        out.push(VERSION);
+        put_string(&mut out, &self.network);
+        put_varint(&mut out, self.taps.len() as u64);
+        for tap in &self.taps {
+            let body = tap.body();
+            put_varint(&mut out, body.len() as u64);
+            out.extend_from_slice(&body);
+        }
+        let checksum = crc32fast::hash(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    /// Reads a profile. Errors: `Truncated`, `UnsupportedVersion`, `Corrupt`, `LimitExceeded`.
+    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        if bytes.len() < 5 {
+            return Err(Error::truncated("profile"));
+        }
+        if bytes[..4] != PROFILE_MAGIC {
+            return Err(Error::corrupt("this is no Subband profile: the first four bytes are wrong"));
+        }
+        if bytes[4] != VERSION {
+            return Err(Error::new(
+                ErrorKind::UnsupportedVersion,
+                format!("the profile has format version {}: this library reads version {VERSION}", bytes[4]),
+            ));
+        }
+        let (covered, checksum) = bytes.split_at(bytes.len() - 4);
+        let mut reader = ByteReader::new(covered.get(5..).unwrap_or(&[]), "profile");
+        let network = reader.string()?.to_owned();
+        let count = reader.varint()?;
+        let mut bodies = Vec::new();
+        for _ in 0..count {
+            let length = reader.varint()?;
+            bodies.push(reader.take(length)?);
+        }
+        reader.finish()?;
+        if crc32fast::hash(covered).to_le_bytes() != *checksum {
+            return Err(Error::corrupt("the checksum of the profile does not match"));
+        }
+        let taps = bodies.into_iter().map(|body| TapProfile::read_from(body, limits)).collect::<Result<Vec<_>>>()?;
+        Profile::new(network, taps).map_err(|error| Error::corrupt(error.to_string()))
+    }
+
+    /// The hash of the profile's bytes.
+    pub fn hash(&self) -> ProfileHash {
+        ProfileHash(Sha256::digest(self.to_bytes()).into())
+    }
+}

@@ -1,0 +1,8 @@
+//! From coefficients to indices and back: the dead-zone quantizer and the table of steps.
+
+mod dead_zone;
+mod step_size;
+
+pub(crate) use dead_zone::{IndexRange, dequantize, quantize};
+pub(crate) use step_size::StepTable;
+pub use step_size::Steps;

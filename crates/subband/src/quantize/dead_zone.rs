@@ -1,0 +1,72 @@
+//! Uniform quantizer with a dead zone (FORMAT.md, "Quantizer").
+
+/// Smallest and largest index that a coding may produce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IndexRange {
+    min: i32,
+    max: i32,
+}
+
+impl IndexRange {
+    /// Two's complement range of `bits` bits, 2 to 24.
+    pub fn of_bits(bits: u8) -> Self {
+        let half = 1 << (bits - 1);
+        IndexRange { min: -half, max: half - 1 }
+    }
+}
+
+/// Above any index that [`IndexRange`] can hold, and exact in f32.
+const OUT_OF_RANGE: f32 = (1 << 25) as f32;
+
+/// `index = sign(x) * floor(|x| / step + rounding)`, clamped to `range`; returns how many were clamped.
+///
+/// `rounding` 0.5 is rounding to nearest (ties away from zero); less widens the zero bin. The division
+/// is a multiplication with the f32 inverse of `step`.
+pub(crate) fn quantize(
+    coefficients: &[f32],
+    step: f32,
+    rounding: f32,
+    range: IndexRange,
+    indices: &mut [i32],
+) -> usize {
+    let inverse = 1.0 / step;
+    let mut clamped = 0;
+    for (index, &x) in indices.iter_mut().zip(coefficients) {
+        // `min` also turns a NaN (infinity minus infinity in the transform) into an out-of-range index.
+        let magnitude = (x.abs() * inverse + rounding).min(OUT_OF_RANGE) as i32;
+        let signed = if x < 0.0 { -magnitude } else { magnitude };
+        *index = signed.clamp(range.min, range.max);
+        clamped += u32::from(*index != signed) as usize;
+    }
+    clamped
+}
+
+/// `x = sign(k) * (|k| - shift) * step`; 0 stays 0. `shift` moves the point of reconstruction from the
+/// middle of the nominal bin towards zero, in steps.
+pub(crate) fn dequantize(indices: &[i32], step: f32, shift: f32, coefficients: &mut [f32]) {
+    for (x, &index) in coefficients.iter_mut().zip(indices) {
+        let magnitude = (index.unsigned_abs() as f32 - shift).max(0.0) * step;
+        *x = if index < 0 { -magnitude } else { magnitude };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let x = [0.0, 0.24, 0.25, -0.25, 0.7, -1.3, 100.0, -100.0, f32::NAN];
+        let mut indices = [0; 9];
+        let clamped = quantize(&x, 0.5, 0.5, IndexRange::of_bits(8), &mut indices);
+        assert_eq!(indices, [0, 0, 1, -1, 1, -3, 127, -128, 127]);
+        assert_eq!(clamped, 3);
+        // A wider dead zone: 0.7 / 0.5 = 1.4 stays 1, 0.45 / 0.5 = 0.9 becomes 0.
+        let mut indices = [0; 2];
+        assert_eq!(quantize(&[0.7, 0.45], 0.5, 0.0, IndexRange::of_bits(8), &mut indices), 0);
+        assert_eq!(indices, [1, 0]);
+        let mut decoded = [0.0; 3];
+        dequantize(&[2, -1, 0], 0.5, 0.25, &mut decoded);
+        assert_eq!(decoded, [0.875, -0.375, 0.0]);
+    }
+}

@@ -1,0 +1,244 @@
+//! One map at a time against a profile: the batch-1 packets that an accelerator or a split network
+//! would send, with everything prepared once.
+
+use crate::compress::join_stream;
+use crate::entropy::{ContextTables, Histogram};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{
+    ChunkScratch, Header, PreparedTables, TableSource, decode_chunk, encode_chunk, open_packet, write_packet,
+};
+use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
+use crate::profile::{TapHash, TapProfile};
+use crate::tensor::DType;
+
+/// Working memory of [`TapCodec`] and [`TapCalibrator`]; one for each thread, any taps.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    buffers: PlaneBuffers,
+    chunk: ChunkScratch,
+    indices: IndexBlocks,
+    plane: Vec<f32>,
+    payload: Vec<u8>,
+}
+
+/// What became of one map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MapStats {
+    /// Values and indices that were clamped to their range.
+    pub saturated: u64,
+    /// Indices that are not zero.
+    pub nonzero: u64,
+}
+
+/// The tap of a profile, prepared for coding.
+#[derive(Debug, Clone)]
+pub struct TapCodec {
+    map: MapQuantizer,
+    prepared: PreparedTables,
+    hash: TapHash,
+}
+
+impl TapCodec {
+    /// Prepares tables and layout of a tap.
+    pub fn new(tap: &TapProfile) -> Result<Self> {
+        Ok(TapCodec {
+            map: MapQuantizer::new(tap.name(), tap.shape(), tap.coding().clone())?,
+            prepared: PreparedTables::new(tap.tables().clone()),
+            hash: tap.hash(),
+        })
+    }
+
+    /// Number of values of a map, `C * H * W`.
+    pub fn values(&self) -> usize {
+        self.map.values()
+    }
+
+    /// Appends the packet of one map (`[C, H, W]` row-major) to `out`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a map of another size, `NonFinite`; `out` is as it was then.
+    pub fn compress(&self, map: &[f32], scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<MapStats> {
+        let stats = self.map.forward(map, scratch)?;
+        write_packet(&self.hash, out, |out| {
+            encode_chunk(&self.map.quantizer, &self.prepared, 0, &scratch.indices, &mut scratch.chunk, out);
+        });
+        Ok(stats)
+    }
+
+    /// Decodes a packet into `map`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a map of another size, `WrongProfile`, `UnsupportedVersion`, `Corrupt`,
+    /// `Truncated`. `map` may then be partly written.
+    pub fn decompress(&self, packet: &[u8], scratch: &mut Scratch, map: &mut [f32]) -> Result<()> {
+        self.map.check_size(map.len())?;
+        let payload = open_packet(&self.hash, packet)?;
+        scratch.indices.reset(&self.map.quantizer.layout, self.map.channels);
+        decode_chunk(payload, &self.map.quantizer, &self.prepared, 0, &mut scratch.chunk, &mut scratch.indices)?;
+        self.map.inverse(scratch, map);
+        Ok(())
+    }
+
+    /// Calls `visit(subband, channel, indices)` for every coded block of the map that `scratch` was last
+    /// used for.
+    pub fn for_each_block(&self, scratch: &Scratch, visit: impl FnMut(usize, usize, &[i32])) {
+        self.map.for_each_block(&scratch.indices, visit);
+    }
+
+    /// Number of subbands.
+    pub fn subbands(&self) -> usize {
+        self.map.quantizer.layout.blocks.len()
+    }
+
+    /// The map that `scratch` was last used for as a self-contained stream, its tables inside.
+    pub fn self_contained(&self, scratch: &mut Scratch) -> Vec<u8> {
+        let MapQuantizer { quantizer, channels, shape, .. } = &self.map;
+        let mut histograms = vec![Histogram::EMPTY; self.subbands() * channels];
+        self.map.for_each_block(&scratch.indices, |subband, channel, indices| {
+            histograms[subband * channels + channel].count(indices);
+        });
+        let tables = ContextTables::for_stream(&histograms, *channels);
+        let prepared = PreparedTables::for_encoding(tables.clone());
+        scratch.payload.clear();
+        encode_chunk(quantizer, &prepared, 0, &scratch.indices, &mut scratch.chunk, &mut scratch.payload);
+        let header = Header {
+            dtype: DType::F32,
+            shape: shape.to_vec(),
+            channels_per_chunk: *channels,
+            source: TableSource::Stream(quantizer.coding.clone(), tables),
+            chunk_lengths: vec![scratch.payload.len()],
+        };
+        join_stream(&header, std::slice::from_ref(&scratch.payload))
+    }
+}
+
+/// Counts the indices of a tap over training maps, then makes the tables of its profile.
+#[derive(Debug, Clone)]
+pub struct TapCalibrator {
+    map: MapQuantizer,
+    /// By subband, then channel.
+    histograms: Vec<Histogram>,
+}
+
+impl TapCalibrator {
+    /// For maps of shape `[C, H, W]`. Errors: an empty shape, a coding that does not validate.
+    pub fn new(name: &str, shape: [usize; 3], coding: crate::Coding) -> Result<Self> {
+        let map = MapQuantizer::new(name, shape, coding)?;
+        let contexts = map.quantizer.layout.blocks.len() * map.channels;
+        Ok(TapCalibrator { map, histograms: vec![Histogram::EMPTY; contexts] })
+    }
+
+    /// Counts the indices of one map and decodes it into `decoded`, for the network to go on with.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for maps of another size, `NonFinite`.
+    pub fn observe(&mut self, map: &[f32], scratch: &mut Scratch, decoded: &mut [f32]) -> Result<MapStats> {
+        self.map.check_size(decoded.len())?;
+        let stats = self.map.forward(map, scratch)?;
+        let channels = self.map.channels;
+        let histograms = &mut self.histograms;
+        self.map.for_each_block(&scratch.indices, |subband, channel, indices| {
+            histograms[subband * channels + channel].count(indices);
+        });
+        self.map.inverse(scratch, decoded);
+        Ok(stats)
+    }
+
+    /// Adds the counts of another calibrator of the same tap.
+    ///
+    /// # Panics
+    /// If the other is for another shape or number of levels.
+    pub fn merge(&mut self, other: &TapCalibrator) {
+        assert_eq!(self.histograms.len(), other.histograms.len(), "calibrators of different taps");
+        for (a, b) in self.histograms.iter_mut().zip(&other.histograms) {
+            a.add(b);
+        }
+    }
+
+    /// Clusters the contexts (subband and channel) into tables.
+    pub fn finish(self) -> TapProfile {
+        let tables = ContextTables::for_profile(&self.histograms, self.map.channels);
+        TapProfile::new(self.map.name, self.map.shape, self.map.quantizer.coding, tables)
+    }
+}
+
+/// Whole maps of a fixed shape to indices and back.
+#[derive(Debug, Clone)]
+struct MapQuantizer {
+    name: String,
+    shape: [usize; 3],
+    channels: usize,
+    quantizer: PlaneQuantizer,
+}
+
+impl MapQuantizer {
+    fn new(name: &str, shape: [usize; 3], coding: crate::Coding) -> Result<Self> {
+        let [channels, height, width] = shape;
+        if shape.contains(&0) || crate::tensor::element_count(&shape).is_err() {
+            return Err(Error::invalid(format!("tap '{name}' has the shape {shape:?}: no size may be 0 or absurd")));
+        }
+        let quantizer = PlaneQuantizer::new(coding, channels, height, width)?;
+        Ok(MapQuantizer { name: name.to_owned(), shape, channels, quantizer })
+    }
+
+    fn values(&self) -> usize {
+        self.channels * self.quantizer.layout.plane()
+    }
+
+    fn check_size(&self, values: usize) -> Result<()> {
+        if values == self.values() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "a map of {values} values was given: tap '{}' has {:?}, {} values",
+            self.name,
+            self.shape,
+            self.values()
+        )))
+    }
+
+    /// Leaves the indices of `map` in `scratch.indices`.
+    fn forward(&self, map: &[f32], scratch: &mut Scratch) -> Result<MapStats> {
+        self.check_size(map.len())?;
+        let plane = self.quantizer.layout.plane();
+        scratch.plane.resize(plane, 0.0);
+        scratch.indices.reset(&self.quantizer.layout, self.channels);
+        let mut saturated = 0;
+        for (channel, source) in map.chunks_exact(plane).enumerate() {
+            if !source.iter().all(|value| value.is_finite()) {
+                let at = source.iter().position(|value| !value.is_finite()).expect("one was found");
+                let index = [channel, at / self.shape[2], at % self.shape[2]];
+                return Err(Error::new(
+                    ErrorKind::NonFinite,
+                    format!(
+                        "tap '{}' has {} at index {index:?}: only finite values can be coded",
+                        self.name, source[at]
+                    ),
+                ));
+            }
+            scratch.plane.copy_from_slice(source);
+            let (buffers, indices) = (&mut scratch.buffers, &mut scratch.indices);
+            saturated += self.quantizer.forward(channel, &mut scratch.plane, channel, buffers, indices) as u64;
+        }
+        let nonzero = scratch.indices.values().iter().filter(|&&index| index != 0).count() as u64;
+        Ok(MapStats { saturated, nonzero })
+    }
+
+    fn inverse(&self, scratch: &mut Scratch, map: &mut [f32]) {
+        for (channel, target) in map.chunks_exact_mut(self.quantizer.layout.plane()).enumerate() {
+            self.quantizer.inverse(channel, &scratch.indices, channel, &mut scratch.buffers, target);
+        }
+    }
+
+    fn for_each_block(&self, indices: &IndexBlocks, mut visit: impl FnMut(usize, usize, &[i32])) {
+        for subband in 0..self.quantizer.layout.blocks.len() {
+            for channel in 0..self.channels {
+                let block = indices.block(&self.quantizer.layout, subband, channel);
+                if !block.is_empty() && self.quantizer.coding.keeps(channel, subband) {
+                    visit(subband, channel, block);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Damaged and hostile bytes give an error of the right kind and never a panic or a wrong tensor.
+
+use proptest::prelude::*;
+use subband::{
+    ChannelMask, Coding, Config, DecompressOptions, ErrorKind, Limits, Profile, ProfileOptions, Scratch, Steps,
+    TapCalibrator, TapCodec, Target, TensorView, Wavelet, compress, compress_with_profile, decompress, inspect,
+};
+
+fn map(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i as f32 * 0.37).sin() * 3.0).max(0.0) + (i % 7) as f32 * 0.1).collect()
+}
+
+fn streams() -> Vec<Vec<u8>> {
+    let floats = map(2 * 3 * 6 * 5);
+    let view = TensorView::new(&floats, &[2, 3, 6, 5]).unwrap();
+    let mask = ChannelMask::keep_all(3, 2).unwrap().drop_details(1);
+    let integers: Vec<i16> = floats.iter().map(|v| (v * 900.0) as i16).collect();
+    let lossless = Config::default().with_target(Target::Lossless).with_channels_per_chunk(2);
+    vec![
+        compress(&view, &Config::default().with_target(Target::Step(0.3)).with_channels_per_chunk(1)).unwrap().bytes,
+        compress(&view, &Config::default().with_wavelet(Wavelet::Db2, 2).with_mask(mask)).unwrap().bytes,
+        compress(&TensorView::new(&integers, &[3, 12, 5]).unwrap(), &lossless).unwrap().bytes,
+    ]
+}
+
+#[test]
+fn truncation_at_every_byte() {
+    for stream in streams() {
+        for end in 0..stream.len() {
+            let error = decompress(&stream[..end], &DecompressOptions::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "at {end}: {error}");
+        }
+        let longer = [&stream[..], &[0]].concat();
+        assert_eq!(decompress(&longer, &DecompressOptions::default()).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
+
+#[test]
+fn every_bit_flip_is_found() {
+    for stream in streams() {
+        for bit in 0..stream.len() * 8 {
+            let mut damaged = stream.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let kind = decompress(&damaged, &DecompressOptions::default()).unwrap_err().kind();
+            match bit / 8 {
+                4 => assert_eq!(kind, ErrorKind::UnsupportedVersion),
+                // The length of the header may point beyond the end.
+                5 | 6 => assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Truncated)),
+                byte => assert_eq!(kind, ErrorKind::Corrupt, "byte {byte}"),
+            }
+        }
+    }
+}
+
+fn profile(step: f32) -> Profile {
+    let coding = Coding::new(Wavelet::Haar, 2, Steps::Uniform(step)).with_nonnegative(true);
+    let mut calibrator = TapCalibrator::new("layer1.0", [4, 8, 8], coding).unwrap();
+    let map = map(4 * 8 * 8);
+    calibrator.observe(&map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
+    Profile::new("test", vec![calibrator.finish()]).unwrap()
+}
+
+#[test]
+fn packets_know_their_profile_and_their_damage() {
+    let profile = profile(0.2);
+    let codec = TapCodec::new(profile.tap("layer1.0").unwrap()).unwrap();
+    let other = TapCodec::new(self::profile(0.3).tap("layer1.0").unwrap()).unwrap();
+    let mut scratch = Scratch::default();
+    let map = map(4 * 8 * 8);
+    let mut packet = Vec::new();
+    codec.compress(&map, &mut scratch, &mut packet).unwrap();
+    let mut decoded = vec![0.0; map.len()];
+    codec.decompress(&packet, &mut scratch, &mut decoded).unwrap();
+    assert!(map.iter().zip(&decoded).all(|(a, b)| (a - b).abs() < 0.8));
+    let kind = |codec: &TapCodec, packet: &[u8]| {
+        codec.decompress(packet, &mut Scratch::default(), &mut vec![0.0; 256]).unwrap_err().kind()
+    };
+    assert_eq!(kind(&other, &packet), ErrorKind::WrongProfile);
+    for bit in 0..packet.len() * 8 {
+        let mut damaged = packet.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let expected = match bit {
+            0..4 => ErrorKind::UnsupportedVersion,
+            8..40 => ErrorKind::WrongProfile,
+            _ => ErrorKind::Corrupt,
+        };
+        assert_eq!(kind(&codec, &damaged), expected, "bit {bit}");
+    }
+    // A packet has no length of its own, so a cut is told by the checksum.
+    for end in 0..packet.len() {
+        assert!(matches!(kind(&codec, &packet[..end]), ErrorKind::Truncated | ErrorKind::Corrupt));
+    }
+    // Any finite map can be coded, however unlike the calibration.
+    let wild: Vec<f32> = map.iter().map(|v| v * 1e4).collect();
+    packet.clear();
+    codec.compress(&wild, &mut scratch, &mut packet).unwrap();
+    codec.decompress(&packet, &mut scratch, &mut decoded).unwrap();
+    assert!(wild.iter().zip(&decoded).all(|(a, b)| (a - b).abs() < 0.8));
+    let nan = [f32::NAN; 256];
+    assert_eq!(codec.compress(&nan, &mut scratch, &mut packet).unwrap_err().kind(), ErrorKind::NonFinite);
+    assert_eq!(codec.compress(&map[1..], &mut scratch, &mut packet).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn profiles_come_back_or_say_what_is_wrong() {
+    let profile = profile(0.2);
+    let bytes = profile.to_bytes();
+    assert_eq!(Profile::from_bytes(&bytes, &Limits::default()).unwrap(), profile);
+    for end in 0..bytes.len() {
+        assert!(Profile::from_bytes(&bytes[..end], &Limits::default()).is_err());
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(Profile::from_bytes(&damaged, &Limits::default()).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn streams_with_a_profile_need_it() {
+    let profile = profile(0.2);
+    let maps = map(3 * 256);
+    let view = TensorView::new(&maps, &[3, 4, 8, 8]).unwrap();
+    let stream = compress_with_profile(&view, &profile, "layer1.0", &ProfileOptions::default()).unwrap().bytes;
+    let decoded = decompress(&stream, &DecompressOptions::default().with_profile(&profile)).unwrap();
+    assert_eq!(decoded.shape(), [3, 4, 8, 8]);
+    let other = self::profile(0.3);
+    for options in [DecompressOptions::default(), DecompressOptions::default().with_profile(&other)] {
+        assert_eq!(decompress(&stream, &options).unwrap_err().kind(), ErrorKind::WrongProfile);
+    }
+    let wrong = TensorView::new(&maps, &[3, 8, 8, 4]).unwrap();
+    let error = compress_with_profile(&wrong, &profile, "layer1.0", &ProfileOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("[8, 8, 4]"), "{error}");
+    assert!(profile.tap("nope").unwrap_err().to_string().contains("layer1.0"));
+}
+
+#[test]
+fn limits_hold_before_memory_is_taken() {
+    let zeros = vec![0.0f32; 64 * 64];
+    let stream = compress(&TensorView::new(&zeros, &[64, 64]).unwrap(), &Config::default()).unwrap().bytes;
+    assert!(stream.len() < 40, "zeros cost next to nothing: {}", stream.len());
+    let options = DecompressOptions::default().with_limits(Limits::default().with_max_values(4095));
+    assert_eq!(decompress(&stream, &options).unwrap_err().kind(), ErrorKind::LimitExceeded);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Damage behind correct checksums: fields out of range must be found by the parser itself.
+    #[test]
+    fn forged_streams_do_not_panic(which in 0usize..3, edits in prop::collection::vec((any::<u16>(), any::<u8>()), 1..6)) {
+        let mut stream = streams().swap_remove(which);
+        let header_end = 6 + stream[5] as usize;
+        prop_assume!(stream[5] < 0x80);
+        for (position, value) in edits {
+            let position = position as usize % (stream.len() - 6) + 6;
+            stream[position] = value;
+        }
+        let checksum = crc32(&stream[..header_end]);
+        stream[header_end..header_end + 4].copy_from_slice(&checksum.to_le_bytes());
+        let options = DecompressOptions::default().with_limits(Limits::default().with_max_values(1 << 16));
+        let _ = decompress(&stream, &options);
+        let _ = inspect(&stream, &options);
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+    })
+}
