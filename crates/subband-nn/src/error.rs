@@ -77,3 +77,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<subband::Error> for Error {
+    fn from(error: subband::Error) -> Self {
+        let kind = match error.kind() {
+            subband::ErrorKind::InvalidArgument => ErrorKind::InvalidArgument,
+            subband::ErrorKind::NonFinite => ErrorKind::NonFinite,
+            _ => ErrorKind::Codec,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

@@ -3,10 +3,13 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod calibrate;
 pub mod data;
 mod error;
+pub mod evaluate;
 mod files;
 mod network;
+mod per_image;
 mod progress;
 mod rank;
 mod resnet;
@@ -20,6 +23,9 @@ pub use network::{Network, NetworkKind, Shortcut};
 pub use progress::{LogProgress, Progress};
 pub use taps::{TapHook, TapSite, Taps};
 pub use weights::{Array, TensorMap};
+
+/// The codec, so that callers see the same version of its types.
+pub use subband;
 
 /// burn's device, so that callers need not depend on burn.
 pub use burn::tensor::Device;

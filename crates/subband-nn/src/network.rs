@@ -306,7 +306,7 @@ mod tests {
             })
             .unwrap();
         let bias = network.to_tensors().get("linear.bias").unwrap().values.clone();
-        assert_eq!(scores.into_data().to_vec::<f32>().unwrap(), bias);
+        assert_eq!(scores.into_data().try_to_vec::<f32>().unwrap(), bias);
     }
 
     #[test]

@@ -185,6 +185,6 @@ mod tests {
             0., 0., 0., 0., 0., 2., 6., 8., 10., 12., 16., 18., 0., 0., 0., 0.,
         ];
         assert_eq!(y.dims(), [1, 4, 2, 2]);
-        assert_eq!(y.into_data().to_vec::<f32>().unwrap(), expected);
+        assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), expected);
     }
 }

@@ -277,12 +277,20 @@ impl ModuleMapper for Loader {
             return param;
         }
         let device = param.lazy_device().without_autodiff();
+        let array = if D == 2 { transposed(&array) } else { array };
         let data = TensorData::new(array.values, array.shape);
-        let mut tensor = Tensor::<D>::from_data(data, &device);
-        if D == 2 {
-            tensor = tensor.swap_dims(0, 1);
-        }
-        replace(param, tensor)
+        replace(param, Tensor::<D>::from_data(data, &device))
+    }
+}
+
+/// The transposed matrix, as values and not as a view: a view multiplies in another order of additions, and a resumed
+/// run would part from the unbroken one in the last bit.
+fn transposed(matrix: &Array) -> Array {
+    let [rows, columns] = [matrix.shape[0], matrix.shape[1]];
+    let at = |i: usize| matrix.values[i % rows * columns + i / rows];
+    Array {
+        shape: vec![columns, rows],
+        values: (0..rows * columns).map(at).collect(),
     }
 }
 
@@ -394,6 +402,17 @@ mod tests {
 
     fn network() -> Network {
         Network::init(NetworkKind::ResNet20, Shortcut::A, 3, &Device::flex())
+    }
+
+    #[test]
+    fn matrices_are_transposed_by_value() {
+        let matrix = Array {
+            shape: vec![2, 3],
+            values: vec![1., 2., 3., 4., 5., 6.],
+        };
+        let turned = transposed(&matrix);
+        assert_eq!(turned.shape, [3, 2]);
+        assert_eq!(turned.values, [1., 4., 2., 5., 3., 6.]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn hits(network: &Network, data: &Dataset, batch: usize) -> [usize; 2] {
     for batch in data.batches(batch) {
         let batch = batch.unwrap();
         let scores = network.forward(network.input(&batch, &device)).unwrap();
-        let scores = scores.into_data().to_vec::<f32>().unwrap();
+        let scores = scores.into_data().try_to_vec::<f32>().unwrap();
         let classes = network.kind().classes();
         for (row, &label) in scores.chunks_exact(classes).zip(&batch.labels) {
             let above = row.iter().filter(|&&s| s > row[label as usize]).count();

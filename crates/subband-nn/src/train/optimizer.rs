@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn values(tensor: &Tensor<1>) -> Vec<f32> {
-        tensor.to_data().to_vec().unwrap()
+        tensor.to_data().try_to_vec().unwrap()
     }
 
     #[test]

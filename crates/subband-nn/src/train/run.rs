@@ -13,6 +13,7 @@ use crate::data::{Batch, Cifar10, Dataset, Prefetch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::Network;
 use crate::progress::Progress;
+use crate::rank::hits;
 use crate::rng::Rng;
 
 /// What a finished run leaves.
@@ -114,7 +115,7 @@ fn epoch(
         let step = number * steps_per_epoch + in_epoch;
         let images = state.network.input(&batch, device);
         let scores = state.network.forward(images)?;
-        right += correct(&scores, &batch.labels)?;
+        right += hits(scores.clone(), &batch.labels)?.top1;
         let loss = loss_of.forward(scores, targets(&batch.labels, device));
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
@@ -170,28 +171,117 @@ pub(crate) fn accuracy(network: &Network, data: &Dataset) -> Result<f64> {
     for batch in data.batches(HELD_OUT_BATCH) {
         let batch = batch?;
         let scores = network.forward(network.input(&batch, &device))?;
-        right += correct(&scores, &batch.labels)?;
+        right += hits(scores, &batch.labels)?.top1;
         seen += batch.len();
     }
     Ok(right as f64 / seen.max(1) as f64)
-}
-
-/// How many rows of `scores` are highest at their label.
-fn correct(scores: &Tensor<2>, labels: &[u32]) -> Result<usize> {
-    let data = scores.clone().into_data();
-    let classes = scores.dims()[1];
-    let scores = data
-        .as_slice::<f32>()
-        .map_err(|e| Error::new(ErrorKind::NonFinite, format!("scores: {e}")))?;
-    Ok(scores
-        .chunks_exact(classes)
-        .zip(labels)
-        .filter(|(row, label)| crate::rank::rank(row, **label as usize) == 0)
-        .count())
 }
 
 fn targets(labels: &[u32], device: &Device) -> Tensor<1, Int> {
     let labels: Vec<i64> = labels.iter().map(|&l| i64::from(l)).collect();
     let count = labels.len();
     Tensor::from_data(TensorData::new(labels, [count]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::TensorMap;
+    use std::fs;
+
+    fn images(count: usize) -> Dataset {
+        let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
+        let labels = (0..count as u32).map(|i| i % 10).collect();
+        Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, labels).unwrap()
+    }
+
+    fn config() -> TrainConfig {
+        TrainConfig {
+            batch_size: 4,
+            epochs: 2,
+            gradient_clip: Some(1.0),
+            label_smoothing: 0.1,
+            ..TrainConfig::default()
+        }
+    }
+
+    /// Copies the run folder after its first epoch, as if the process had been killed there.
+    struct KilledAfterOne<'a>(&'a Path, &'a Path);
+
+    impl Progress for KilledAfterOne<'_> {
+        fn epoch(&mut self, metrics: &EpochMetrics) {
+            if metrics.epoch == 1 {
+                for entry in fs::read_dir(self.0).unwrap() {
+                    let path = entry.unwrap().path();
+                    fs::copy(&path, self.1.join(path.file_name().unwrap())).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_ends_as_the_unbroken_one() {
+        let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (data, held_out) = (images(10), images(6));
+        let mut copy = KilledAfterOne(whole.path(), broken.path());
+        train_on(&config(), &data, &held_out, whole.path(), &mut copy).unwrap();
+        let outcome = train_on(&config(), &data, &held_out, broken.path(), &mut ()).unwrap();
+        assert_eq!(outcome.epochs.len(), 2);
+        let arrays = |folder: &tempfile::TempDir| {
+            let map = TensorMap::read(&folder.path().join("last.safetensors")).unwrap();
+            map.iter().map(|(n, a)| (n.to_string(), a.clone())).collect::<Vec<_>>()
+        };
+        for ((name, a), (_, b)) in arrays(&whole).iter().zip(&arrays(&broken)) {
+            assert!(a == b, "{name} differs");
+        }
+        let losses = |folder: &tempfile::TempDir| -> Vec<String> {
+            let text = fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
+            text.lines().map(|l| l.rsplitn(3, ',').last().unwrap().to_string()).collect()
+        };
+        assert_eq!(losses(&whole), losses(&broken));
+        assert_eq!(losses(&whole).len(), 3);
+        let best = whole.path().join("best.safetensors");
+        Network::load(config().network, &best, &Device::default()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_another_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config().with_epochs(1);
+        train_on(&config, &images(4), &images(4), folder.path(), &mut ()).unwrap();
+        let other = config.with_seed(2);
+        let error = train_on(&other, &images(4), &images(4), folder.path(), &mut ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Checkpoint);
+        assert!(error.to_string().contains("seed is 1 there and 2 here"), "{error}");
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = TrainConfig {
+            learning_rate: 1e30,
+            gradient_clip: None,
+            ..config()
+        };
+        let error = train_on(&config, &images(16), &images(4), folder.path(), &mut ()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NonFinite);
+        assert!(error.to_string().contains("at step"), "{error}");
+    }
+
+    #[test]
+    fn training_learns_by_heart() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = TrainConfig {
+            epochs: 12,
+            flip: false,
+            crop_padding: 0,
+            learning_rate: 0.05,
+            label_smoothing: 0.0,
+            ..config()
+        };
+        let data = images(8);
+        let outcome = train_on(&config, &data, &data, folder.path(), &mut ()).unwrap();
+        let (first, last) = (&outcome.epochs[0], &outcome.epochs[11]);
+        assert!(last.train_loss < 0.5 * first.train_loss, "{first}\n{last}");
+    }
 }

@@ -1,0 +1,190 @@
+use serde::Serialize;
+use subband::{Profile, SegLength};
+
+use super::order_zero::OrderZero;
+use super::{EvaluateOptions, Pass};
+use crate::data::{Dataset, Skipped};
+use crate::network::Network;
+use crate::rank::Hits;
+use crate::taps::Taps;
+
+/// What an evaluation found. Accuracies are in per cent; bytes and values are sums over all images; bits are bits of
+/// written packets over values, unless their name says otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// The network's name.
+    pub network: String,
+    /// The weights, as the caller named them.
+    pub weights: String,
+    /// The data set's name.
+    pub dataset: String,
+    /// Images classified.
+    pub images: usize,
+    /// `blocks` or `relu` where the profile has exactly these, else `custom`.
+    pub taps: String,
+    /// Top-1 accuracy without the codec, per cent; `None` where it was not asked for.
+    pub top1_uncompressed: Option<f64>,
+    /// Top-1 accuracy with decoded maps fed onward, per cent.
+    pub top1: f64,
+    /// Top-5 accuracy without the codec, per cent.
+    pub top5_uncompressed: Option<f64>,
+    /// Top-5 accuracy with decoded maps fed onward, per cent.
+    pub top5: f64,
+    /// Values of all coded maps.
+    pub values: u64,
+    /// Bytes of all packets, framing and checksums included.
+    pub bytes: u64,
+    /// `8 * bytes / values`.
+    pub bits_per_value: f64,
+    /// 32 over `bits_per_value`.
+    pub ratio_f32: f64,
+    /// 16 over `bits_per_value`.
+    pub ratio_x16: f64,
+    /// 8 over `bits_per_value`.
+    pub ratio_x8: f64,
+    /// Size of the profile that both sides hold.
+    pub profile_bytes: usize,
+    /// The profile's hash.
+    pub profile_hash: String,
+    /// The same maps as self-contained streams, headers and tables included; `None` where it was not asked for.
+    pub self_contained_bits_per_value: Option<f64>,
+    /// An estimate, not a stream: the entropy of the indices per tap, subband and channel over all these images.
+    pub order0_entropy_bits_per_value: f64,
+    /// Length of the thesis's code (signed sparse exp-Golomb, the best single order) on the same indices.
+    pub seg_bits_per_value: f64,
+    /// That order.
+    pub seg_order: usize,
+    /// Share of indices that are zero (masked ones included), 0 to 1.
+    pub zeros: f64,
+    /// Values and indices that were clamped to their range.
+    pub saturated: u64,
+    /// Files that did not decode.
+    pub skipped: Vec<Skipped>,
+    /// Wall time.
+    pub seconds: f64,
+    /// One entry a tap, in the order of the forward pass.
+    pub per_tap: Vec<TapReport>,
+}
+
+/// What an evaluation found at one tap.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TapReport {
+    /// As a PyTorch user would name it.
+    pub name: String,
+    /// `[C, H, W]` of one image's map.
+    pub shape: [usize; 3],
+    /// Values over all images.
+    pub values: u64,
+    /// Bytes of all packets.
+    pub bytes: u64,
+    /// `8 * bytes / values`.
+    pub bits_per_value: f64,
+    /// 32 over `bits_per_value`.
+    pub ratio_f32: f64,
+    /// Share of indices that are zero, 0 to 1.
+    pub zeros: f64,
+    /// Mean squared error of the decoded values.
+    pub mse: f64,
+    /// An estimate: the entropy of the indices per subband and channel.
+    pub order0_entropy_bits_per_value: f64,
+    /// Values and indices that were clamped.
+    pub saturated: u64,
+}
+
+pub(super) fn assemble(
+    network: &Network,
+    data: &Dataset,
+    profile: &Profile,
+    options: &EvaluateOptions,
+    pass: Pass,
+    seconds: f64,
+) -> Evaluation {
+    let mut order_zero: Vec<OrderZero> = Vec::new();
+    let mut seg = SegLength::default();
+    for worker in pass.workers {
+        seg.merge(&worker.seg);
+        if order_zero.is_empty() {
+            order_zero = worker.order_zero;
+        } else {
+            for (all, one) in order_zero.iter_mut().zip(&worker.order_zero) {
+                all.merge(one);
+            }
+        }
+    }
+    let ideal_bits: Vec<f64> = order_zero.iter().map(OrderZero::bits).collect();
+    let per_tap: Vec<TapReport> = profile
+        .taps()
+        .iter()
+        .zip(&pass.totals)
+        .zip(&ideal_bits)
+        .map(|((tap, totals), ideal)| {
+            let bits_per_value = per_value(8.0 * totals.bytes as f64, totals.values);
+            TapReport {
+                name: tap.name().to_string(),
+                shape: tap.shape(),
+                values: totals.values,
+                bytes: totals.bytes,
+                bits_per_value,
+                ratio_f32: 32.0 / bits_per_value,
+                zeros: 1.0 - per_value(totals.nonzero as f64, totals.values),
+                mse: per_value(totals.squared_error, totals.values),
+                order0_entropy_bits_per_value: per_value(*ideal, totals.values),
+                saturated: totals.saturated,
+            }
+        })
+        .collect();
+    let values: u64 = pass.totals.iter().map(|tap| tap.values).sum();
+    let bytes: u64 = pass.totals.iter().map(|tap| tap.bytes).sum();
+    let nonzero: u64 = pass.totals.iter().map(|tap| tap.nonzero).sum();
+    let self_contained: u64 = pass.totals.iter().map(|tap| tap.self_contained_bytes).sum();
+    let bits_per_value = per_value(8.0 * bytes as f64, values);
+    let (seg_order, seg_bits) = seg.best();
+    let share = |hits: usize| 100.0 * hits as f64 / pass.images.max(1) as f64;
+    Evaluation {
+        network: network.kind().name().into(),
+        weights: options.weights.clone(),
+        dataset: data.name().into(),
+        images: pass.images,
+        taps: taps_name(network, profile),
+        top1_uncompressed: pass.hits_uncompressed.map(|hits: Hits| share(hits.top1)),
+        top1: share(pass.hits.top1),
+        top5_uncompressed: pass.hits_uncompressed.map(|hits| share(hits.top5)),
+        top5: share(pass.hits.top5),
+        values,
+        bytes,
+        bits_per_value,
+        ratio_f32: 32.0 / bits_per_value,
+        ratio_x16: 16.0 / bits_per_value,
+        ratio_x8: 8.0 / bits_per_value,
+        profile_bytes: profile.to_bytes().len(),
+        profile_hash: profile.hash().to_string(),
+        self_contained_bits_per_value: options
+            .self_contained
+            .then(|| per_value(8.0 * self_contained as f64, values)),
+        order0_entropy_bits_per_value: per_value(ideal_bits.iter().sum(), values),
+        seg_bits_per_value: per_value(seg_bits as f64, values),
+        seg_order,
+        zeros: 1.0 - per_value(nonzero as f64, values),
+        saturated: pass.totals.iter().map(|tap| tap.saturated).sum(),
+        skipped: pass.skipped,
+        seconds,
+        per_tap,
+    }
+}
+
+fn per_value(sum: f64, values: u64) -> f64 {
+    sum / values.max(1) as f64
+}
+
+fn taps_name(network: &Network, profile: &Profile) -> String {
+    let coded: Vec<&str> = profile.taps().iter().map(|tap| tap.name()).collect();
+    for taps in [Taps::Blocks, Taps::Relu] {
+        let sites = network.sites().iter().filter(|site| taps.includes(site));
+        if sites.map(|site| site.name.as_str()).eq(coded.iter().copied()) {
+            return taps.to_string();
+        }
+    }
+    "custom".into()
+}
