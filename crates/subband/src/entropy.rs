@@ -14,5 +14,5 @@ pub(crate) use bit_io::{BitReader, BitWriter};
 pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;
 pub(crate) use histogram::Histogram;
-pub(crate) use rans::{DecodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, lane_bits_for};
+pub(crate) use rans::{DecodeTable, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, lane_bits_for};
 pub(crate) use symbol::{ESCAPE, TOKENS, index_from_raw, raw_bits, raw_value, token};

@@ -2,8 +2,8 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    BitReader, BitWriter, ContextTables, DecodeTable, ESCAPE, MAX_LANE_BITS, RansDecoder, RansEncoder, Run,
-    index_from_raw, lane_bits_for, raw_bits, raw_value, token,
+    BitReader, BitWriter, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder,
+    Run, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
@@ -17,6 +17,7 @@ pub(crate) struct PreparedTables {
     pub contexts: ContextTables,
     /// What each token costs in each table, in units of 2^-16 bits.
     pub costs: Vec<[u32; crate::entropy::TOKENS]>,
+    encode: Vec<EncodeTable>,
     /// `None` for tables with a certain token.
     decode: Vec<Option<DecodeTable>>,
 }
@@ -25,7 +26,8 @@ impl PreparedTables {
     /// For encoding only: decoding tables are left out.
     pub fn for_encoding(contexts: ContextTables) -> Self {
         let costs = contexts.tables().iter().map(|table| table.costs()).collect();
-        PreparedTables { contexts, costs, decode: Vec::new() }
+        let encode = contexts.tables().iter().map(EncodeTable::new).collect();
+        PreparedTables { contexts, costs, encode, decode: Vec::new() }
     }
 
     pub fn new(contexts: ContextTables) -> Self {
@@ -96,7 +98,7 @@ pub(crate) fn encode_chunk(
         put_varint(out, raw.len() as u64);
         out.extend_from_slice(raw);
     }
-    RansEncoder { tables: prepared.contexts.tables() }.encode(runs, tokens, lane_bits, out);
+    RansEncoder { tables: &prepared.encode }.encode(runs, tokens, lane_bits, out);
 }
 
 /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
