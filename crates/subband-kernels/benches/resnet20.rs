@@ -12,7 +12,8 @@
 use std::time::{Duration, Instant};
 
 use subband_kernels::{
-    BatchNorm, BatchNormGradients, ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient, conv2d_weight_gradient,
+    BatchNorm, BatchNormGradients, Clipped, ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient,
+    conv2d_weight_gradient,
 };
 
 struct Bench {
@@ -84,16 +85,21 @@ impl Bench {
         let r = x.clone();
         let output = y.clone();
         let dy = x.clone();
+        let clipped = match (residual, relu) {
+            (_, false) => Clipped::No,
+            (false, true) => Clipped::WithoutResidual,
+            (true, true) => Clipped::Output(&output),
+        };
         let passes = [
             self.fastest(|| drop(norm.forward(self.isa, &x, residual.then_some(&r), relu, &mut y))),
             self.fastest(|| {
                 let dresidual = residual.then_some(&mut dresidual[..]);
                 let to = BatchNormGradients { dx: &mut dx, dresidual, dgamma: &mut dgamma, dbeta: &mut dbeta };
-                norm.backward(self.isa, &x, &stats, relu.then_some(&output), &dy, to);
+                norm.backward(self.isa, &x, &stats, clipped, &dy, to);
             }),
         ];
         let extra = usize::from(residual);
-        let tensors = [2 + extra, 3 + usize::from(relu) + extra];
+        let tensors = [2 + extra, 3 + usize::from(residual && relu) + extra];
         print!("{name:24} x{count:<2}");
         for (seconds, tensors) in passes.iter().zip(tensors) {
             let bytes = (tensors * x.len() * size_of::<f32>()) as f64;

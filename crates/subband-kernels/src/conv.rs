@@ -10,11 +10,12 @@
 //! - [`window`]: a copy of the input with its zero border, so that no tap needs a test;
 //! - [`weights`]: weights rearranged to `[16-channel block][tap][16]`;
 //! - [`tile`]: the innermost loops, 16 pixels x 16 channels in registers;
-//! - [`direct`]: forward and input gradient, which are the same walk with other taps;
+//! - [`direct`], [`walk`]: forward and input gradient, which are the same walk with other taps;
 //! - [`weight_gradient`]: the sums over images and pixels, in an order that no thread count changes.
 
 mod direct;
 mod tile;
+mod walk;
 mod weight_gradient;
 mod weights;
 mod window;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use crate::simd::{Kernel, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kernel, Portable, Simd};
 
 /// An instruction set that this CPU has. Holding one is the proof: there is no way to make an `Isa` the CPU lacks.
 #[derive(Clone, Copy)]

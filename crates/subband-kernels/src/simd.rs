@@ -89,3 +89,34 @@ fn fold(mut lanes: [f32; LANES]) -> f32 {
     }
     lanes[0]
 }
+
+/// Asks for `part` of `parts` of `data` to be brought into the second level cache.
+///
+/// For data that will be needed while other data is being worked on: on maps that come from memory the kernels spend
+/// a seventh of their time waiting otherwise, since the hardware's own prefetching stops at every page.
+#[inline(always)]
+pub(crate) fn prefetch_part(data: &[f32], part: usize, parts: usize) {
+    let (start, end) = (data.len() * part / parts, data.len() * (part + 1) / parts);
+    for line in data[start..end].chunks(LANES) {
+        prefetch::<false>(line);
+    }
+}
+
+/// Asks for the cache line of the first value of `data`, into the first level cache if it is `NEAR`.
+#[inline(always)]
+pub(crate) fn prefetch<const NEAR: bool>(data: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        // SAFETY: every x86-64 CPU has the instruction, and it takes any address.
+        unsafe {
+            if NEAR {
+                _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().cast());
+            } else {
+                _mm_prefetch::<_MM_HINT_T1>(data.as_ptr().cast());
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = data;
+}

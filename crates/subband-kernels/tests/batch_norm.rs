@@ -5,7 +5,7 @@ mod common;
 use common::{assert_close, uniform};
 use proptest::prelude::*;
 use subband_kernels::{
-    BatchNorm, BatchNormGradients, BatchStats, ConvShape, Epilogue, Isa, conv2d, reference,
+    BatchNorm, BatchNormGradients, BatchStats, Clipped, ConvShape, Epilogue, Isa, conv2d, reference,
 };
 
 const TOLERANCE: f32 = 1e-5;
@@ -42,11 +42,18 @@ impl Case {
         let norm = self.norm();
         let mut y = vec![f32::NAN; self.x.len()];
         let stats = norm.forward(isa, &self.x, with_residual.then_some(&self.residual), relu, &mut y);
-        let mut gradients =
-            [self.x.len(), self.x.len(), norm.channels, norm.channels].map(|len| vec![f32::NAN; len]);
+        let mut gradients = [self.x.len(), self.x.len(), norm.channels, norm.channels].map(|len| vec![f32::NAN; len]);
         let [dx, dresidual, dgamma, dbeta] = &mut gradients;
         let to = BatchNormGradients { dx, dresidual: with_residual.then_some(dresidual), dgamma, dbeta };
-        norm.backward(isa, &self.x, &stats, relu.then_some(&y), &self.dy, to);
+        let clipped = if relu { Clipped::Output(&y) } else { Clipped::No };
+        norm.backward(isa, &self.x, &stats, clipped, &self.dy, to);
+        if relu && !with_residual {
+            let mut again = gradients.each_ref().map(|g| vec![f32::NAN; g.len()]);
+            let [dx, _, dgamma, dbeta] = &mut again;
+            let to = BatchNormGradients { dx, dresidual: None, dgamma, dbeta };
+            norm.backward(isa, &self.x, &stats, Clipped::WithoutResidual, &self.dy, to);
+            assert!([0, 2, 3].iter().all(|&i| again[i] == gradients[i]), "not the same sign from x, {isa}");
+        }
         (y, stats, gradients)
     }
 
@@ -92,7 +99,8 @@ fn by_hand() {
 
 #[test]
 fn network_shapes() {
-    for [batch, channels, plane] in [[5, 16, 1024], [9, 32, 256], [33, 64, 64], [2, 8, 12544], [3, 5, 49], [4, 20, 196]] {
+    for [batch, channels, plane] in [[5, 16, 1024], [9, 32, 256], [33, 64, 64], [2, 8, 12544], [3, 5, 49], [4, 20, 196]]
+    {
         Case::new(batch, channels, plane).check();
     }
 }
@@ -158,7 +166,8 @@ fn finite_differences() {
 
 #[test]
 fn folded_into_the_convolution() {
-    let shape = ConvShape { batch: 2, in_channels: 3, out_channels: 5, height: 6, width: 7, kernel: 3, stride: 1, padding: 1 };
+    let shape =
+        ConvShape { batch: 2, in_channels: 3, out_channels: 5, height: 6, width: 7, kernel: 3, stride: 1, padding: 1 };
     let case = Case::new(2, 5, 42);
     let norm = case.norm();
     let x = uniform(shape.input_len(), 7);

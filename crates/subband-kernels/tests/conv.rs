@@ -4,14 +4,15 @@ mod common;
 
 use common::{assert_close, uniform};
 use proptest::prelude::*;
-use subband_kernels::{
-    ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient, conv2d_weight_gradient, reference,
-};
+use subband_kernels::{ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient, conv2d_weight_gradient, reference};
 
 const TOLERANCE: f32 = 1e-5;
 
 /// Batch, input channels, output channels, height and width; kernel, stride and padding.
-fn shape([batch, in_channels, out_channels, height, width]: [usize; 5], [kernel, stride, padding]: [usize; 3]) -> ConvShape {
+fn shape(
+    [batch, in_channels, out_channels, height, width]: [usize; 5],
+    [kernel, stride, padding]: [usize; 3],
+) -> ConvShape {
     ConvShape { batch, in_channels, out_channels, height, width, kernel, stride, padding }
 }
 
@@ -112,13 +113,7 @@ fn maps_larger_than_a_window() {
 #[test]
 fn odd_sizes() {
     for kernel in [[3, 1, 1], [3, 2, 1], [1, 1, 0], [1, 2, 0], [7, 2, 3], [5, 1, 2], [5, 2, 0], [2, 2, 1], [4, 1, 3]] {
-        for sizes in [
-            [1, 1, 1, 7, 7],
-            [2, 3, 5, 9, 13],
-            [1, 17, 15, 13, 9],
-            [5, 2, 33, 10, 31],
-            [1, 1, 1, 8, 65],
-        ] {
+        for sizes in [[1, 1, 1, 7, 7], [2, 3, 5, 9, 13], [1, 17, 15, 13, 9], [5, 2, 33, 10, 31], [1, 1, 1, 8, 65]] {
             check(shape(sizes, kernel));
         }
     }

@@ -31,18 +31,16 @@ impl<const STEP: usize, const ROWS: usize, const COLS: usize, const SPREAD: usiz
         let mut sums = [[s.splat(0.0); COLS]; ROWS];
         for (&tap, weight) in self.taps.iter().zip(self.weights.chunks_exact(LANES)) {
             let weight = s.load(weight);
-            for r in 0..ROWS {
+            for (r, sums) in sums.iter_mut().enumerate() {
                 // One bounds check for the row: its length is known when this is compiled.
                 let pixels = &self.x[tap + r * self.row_step..][..(COLS - 1) * STEP + 1];
-                for p in 0..COLS {
-                    sums[r][p] = s.fma(s.splat(pixels[p * STEP]), weight, sums[r][p]);
+                for (p, sum) in sums.iter_mut().enumerate() {
+                    *sum = s.fma(s.splat(pixels[p * STEP]), weight, *sum);
                 }
             }
         }
-        for r in 0..ROWS {
-            for p in 0..COLS {
-                s.store(sums[r][p], &mut self.out[(r * COLS + p) * SPREAD * LANES..]);
-            }
+        for (i, sum) in sums.as_flattened().iter().enumerate() {
+            s.store(*sum, &mut self.out[i * SPREAD * LANES..]);
         }
     }
 }
@@ -63,8 +61,8 @@ pub(super) fn correlate<S: Simd, const STEP: usize, const COLS: usize>(
     for (i, dy) in dy.chunks_exact(COLS * LANES).enumerate() {
         let x = &x[i * COLS * STEP..];
         let mut d = [s.splat(0.0); COLS];
-        for p in 0..COLS {
-            d[p] = s.load(&dy[p * LANES..]);
+        for (d, dy) in d.iter_mut().zip(dy.chunks_exact(LANES)) {
+            *d = s.load(dy);
         }
         for t in 0..LANES {
             let pixels = &x[taps[t]..][..(COLS - 1) * STEP + 1];

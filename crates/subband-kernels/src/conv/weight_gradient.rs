@@ -11,7 +11,7 @@ use super::window::{Window, interleave};
 use super::{ConvShape, tile};
 use crate::Isa;
 use crate::scratch::Scratch;
-use crate::simd::{Kernel, LANES, Simd};
+use crate::simd::{Kernel, LANES, Simd, prefetch_part};
 
 /// Tasks that a convolution is cut into, where it has that many images: enough to keep some dozen threads evenly
 /// busy, few enough that the partial sums stay small.
@@ -84,8 +84,7 @@ impl Plan {
         };
         let k2 = shape.kernel * shape.kernel;
         let offset = |c: usize, i: usize| c * window.plane() + i / shape.kernel * window.pitch + i % shape.kernel;
-        let mut taps: Vec<usize> =
-            (0..shape.in_channels).flat_map(|c| (0..k2).map(move |i| offset(c, i))).collect();
+        let mut taps: Vec<usize> = (0..shape.in_channels).flat_map(|c| (0..k2).map(move |i| offset(c, i))).collect();
         taps.resize(taps.len().next_multiple_of(LANES), 0);
         let group = GROUP_FLOATS / (window.len() + out_height * dy_pitch * LANES);
         Plan { cols, dy_pitch, window, group: group.max(1), taps }
@@ -145,11 +144,21 @@ impl Part<'_> {
                 interleave(s, planes, out_height, out_width, plan.dy_pitch, lanes);
             }
             let (windows, lanes) = (&windows[..images * window_len], &lanes[..images * lanes_len]);
-            for (taps, sums) in plan.taps.chunks_exact(LANES).zip(sums.chunks_exact_mut(LANES * LANES)) {
+            let tap_tiles = plan.taps.len() / LANES;
+            for (t, (taps, sums)) in plan.taps.chunks_exact(LANES).zip(sums.chunks_exact_mut(LANES * LANES)).enumerate()
+            {
                 let taps = taps.first_chunk().expect("16 taps");
                 let mut tile = [s.splat(0.0); LANES];
-                for (window, lanes) in windows.chunks_exact(window_len).zip(lanes.chunks_exact(lanes_len)) {
+                for (i, (window, lanes)) in
+                    windows.chunks_exact(window_len).zip(lanes.chunks_exact(lanes_len)).enumerate()
+                {
+                    let next = first + plan.group + i;
+                    let next_x = x.get(next * x_len..(next + 1) * x_len).unwrap_or(&[]);
+                    let next_dy = (next * shape.out_channels + block * LANES) * plane;
+                    let next_dy = dy.get(next_dy..next_dy + channels * plane).unwrap_or(&[]);
                     for (y, dy) in lanes.chunks_exact(row_len).enumerate() {
+                        prefetch_part(next_x, t * out_height + y, tap_tiles * out_height);
+                        prefetch_part(next_dy, t * out_height + y, tap_tiles * out_height);
                         let x = &window[y * STEP * plan.window.pitch..];
                         tile::correlate::<S, STEP, COLS>(s, x, taps, dy, &mut tile);
                     }

@@ -62,14 +62,7 @@ fn copy<S: Simd>(s: S, from: &[f32], to: &mut [f32]) {
 /// Turns up to 16 planes of `rows` x `width` pixels into `[rows][pitch][16]`: one vector per pixel, missing planes
 /// and the pixels from `width` to `pitch` zero.
 #[inline(always)]
-pub(super) fn interleave<S: Simd>(
-    s: S,
-    planes: &[f32],
-    rows: usize,
-    width: usize,
-    pitch: usize,
-    to: &mut [f32],
-) {
+pub(super) fn interleave<S: Simd>(s: S, planes: &[f32], rows: usize, width: usize, pitch: usize, to: &mut [f32]) {
     // Rows without a gap are as well one long row.
     let (rows, width, pitch) = if pitch == width { (1, rows * width, rows * width) } else { (rows, width, pitch) };
     let plane = rows * width;
