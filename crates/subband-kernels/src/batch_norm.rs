@@ -63,8 +63,8 @@ pub enum Clipped<'a> {
     /// It clipped at zero and this is its output.
     Output(&'a [f32]),
     /// It clipped at zero, and there was no residual: then the sign follows from `x`, by the same operations on the
-    /// same instruction set, and the output need not be read. A third faster than `Output` on maps that do not fit
-    /// into the cache.
+    /// same instruction set, and the output need not be read. Takes 1.4 instead of 2.3 ms for
+    /// `[128, 16, 32 x 32]` on one core.
     WithoutResidual,
 }
 

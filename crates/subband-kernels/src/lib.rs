@@ -63,12 +63,12 @@
 //!
 //! # Memory
 //! Nothing the size of a tensor is allocated. Packed weights, padded copies of an image or a few, and partial weight
-//! gradients live in buffers that each thread keeps until it ends: about a megabyte for ResNet-20, some tens of
-//! megabytes for ResNet-18, whose widest layers have 9 MB of weights.
+//! gradients live in buffers that each thread keeps until it ends: a few megabytes for ResNet-20, some tens
+//! for ResNet-18, whose widest layers have 9 MB of weights.
 //!
 //! # Reading the source
 //! `simd` has the vectors and the note on inlining that all kernels depend on; `conv` says how the
-//! convolutions are arranged; [`reference`] states every operation in a few lines.
+//! convolutions are arranged; [`mod@reference`] states every operation in a few lines.
 
 mod batch_norm;
 mod conv;

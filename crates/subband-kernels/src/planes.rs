@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 /// The planes of a tensor, to be handed out to several threads.
 ///
-/// A channel's planes lie `channels` planes apart, which `chunks_mut` cannot express; collecting them into lists
-/// first took a tenth of the time of the small maps.
+/// A channel's planes lie `channels` planes apart, which `chunks_mut` cannot express. Collecting them into a list per
+/// channel would: thousands of pushes for maps so small that each plane takes some ten nanoseconds.
 pub(crate) struct Planes<'a> {
     first: *mut f32,
     plane: usize,

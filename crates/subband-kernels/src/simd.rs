@@ -11,7 +11,7 @@
 //! # Inlining
 //! Every operation and every kernel is `#[inline(always)]`, so that all of it lands inside one function that
 //! carries `#[target_feature]`: the `enter` of [`Simd::run`]. An intrinsic that stays outside such a function is
-//! still correct but becomes a call, fifty times slower. Two traps follow: a closure handed to rayon is a function
+//! still correct but becomes a call that passes its vectors through memory. Two traps follow: a closure handed to rayon is a function
 //! of its own, so [`Simd::run`] is called inside it, not around it; and for the same reason kernels, and the vector
 //! types, do without closures.
 
@@ -92,8 +92,8 @@ fn fold(mut lanes: [f32; LANES]) -> f32 {
 
 /// Asks for `part` of `parts` of `data` to be brought into the second level cache.
 ///
-/// For data that will be needed while other data is being worked on: on maps that come from memory the kernels spend
-/// a seventh of their time waiting otherwise, since the hardware's own prefetching stops at every page.
+/// For data that will be needed after what is being worked on: the hardware's own prefetching stops at every page. It
+/// saves 3 to 7% on maps that come from memory, and 17% for the weight gradient at stride 2.
 #[inline(always)]
 pub(crate) fn prefetch_part(data: &[f32], part: usize, parts: usize) {
     let (start, end) = (data.len() * part / parts, data.len() * (part + 1) / parts);

@@ -106,8 +106,8 @@ fn resnet18_shapes() {
 fn maps_larger_than_a_window() {
     // Several bands of rows, also with an odd height and two phases.
     check(shape([1, 64, 17, 57, 57], [3, 1, 1]));
-    check(shape([1, 64, 17, 57, 59], [3, 2, 1]));
-    check(shape([1, 17, 64, 113, 59], [3, 2, 1]));
+    check(shape([1, 64, 5, 113, 59], [3, 2, 1]));
+    check(shape([1, 5, 64, 113, 59], [3, 2, 1]));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn finite_differences() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_shape(
