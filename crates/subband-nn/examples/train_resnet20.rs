@@ -30,18 +30,11 @@ fn run() -> Result<(), Error> {
     };
     let number = |index: usize| numbers.get(index).and_then(|text| text.parse().ok());
     if let Some(threads) = number(1) {
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global();
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
     let mut config = TrainConfig::default().with_epochs(number(0).unwrap_or(12));
     config.limit = number(2);
-    let outcome = train(
-        &config,
-        &Cifar10::open(Path::new(data))?,
-        Path::new(run_dir),
-        &mut LogProgress,
-    )?;
+    let outcome = train(&config, &Cifar10::open(Path::new(data))?, Path::new(run_dir), &mut LogProgress)?;
     eprintln!(
         "best held-out accuracy {:.2}%: {}",
         100.0 * outcome.best_held_out_accuracy,

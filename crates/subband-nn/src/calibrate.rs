@@ -115,12 +115,10 @@ impl CalibrateConfig {
             StepRule::Bits(bits) if !(bits > 0.0 && bits <= 32.0) => {
                 refuse(format!("{bits} bits per value: allowed are above 0 to 32"))
             }
-            StepRule::TargetDrop(points) if !(0.0..100.0).contains(&points) => refuse(format!(
-                "a target drop of {points} points: allowed are 0 to below 100"
-            )),
-            _ if self.images == 0 || self.held_out_images == 0 => {
-                refuse("calibration needs at least 1 image".into())
+            StepRule::TargetDrop(points) if !(0.0..100.0).contains(&points) => {
+                refuse(format!("a target drop of {points} points: allowed are 0 to below 100"))
             }
+            _ if self.images == 0 || self.held_out_images == 0 => refuse("calibration needs at least 1 image".into()),
             _ => Ok(()),
         }
     }
@@ -184,12 +182,7 @@ pub fn calibrate(
     let network = network.valid();
     check_images(&network, train)?;
     let train = train.spread(config.images);
-    let sites: Vec<TapSite> = network
-        .sites()
-        .iter()
-        .filter(|site| config.taps.includes(site))
-        .cloned()
-        .collect();
+    let sites: Vec<TapSite> = network.sites().iter().filter(|site| config.taps.includes(site)).cloned().collect();
     if config.rule == StepRule::Thesis {
         thesis::check(network.kind(), config.taps)?;
     }
@@ -211,13 +204,7 @@ pub fn calibrate(
     let counted = count::count(&network, &train, &codings, "counting", progress)?;
     progress.end();
     let saturated = counted.saturated;
-    Ok(Calibration {
-        profile: counted.into_profile(&network)?,
-        statistics,
-        step_scale,
-        search,
-        saturated,
-    })
+    Ok(Calibration { profile: counted.into_profile(&network)?, statistics, step_scale, search, saturated })
 }
 
 /// A tap and how its maps are coded.
@@ -229,11 +216,8 @@ pub(crate) struct TapCoding {
 }
 
 fn at_scale(config: &CalibrateConfig, statistics: &[TapStatistics], k: f64) -> Vec<TapCoding> {
-    let coding = |tap: &TapStatistics| TapCoding {
-        name: tap.name.clone(),
-        shape: tap.shape,
-        coding: config.coding(tap, k),
-    };
+    let coding =
+        |tap: &TapStatistics| TapCoding { name: tap.name.clone(), shape: tap.shape, coding: config.coding(tap, k) };
     statistics.iter().map(coding).collect()
 }
 
@@ -280,9 +264,7 @@ impl FromStr for StepRule {
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "thesis" => Ok(Self::Thesis),
-            _ => Err(Error::argument(format!(
-                "preset `{text}` is unknown: there is `thesis`"
-            ))),
+            _ => Err(Error::argument(format!("preset `{text}` is unknown: there is `thesis`"))),
         }
     }
 }
@@ -305,15 +287,8 @@ mod tests {
 
     #[test]
     fn a_constant_map_still_gets_a_step() {
-        let statistics = TapStatistics {
-            name: "relu".into(),
-            shape: [1, 2, 2],
-            values: 4,
-            mean: 3.0,
-            std: 0.0,
-            min: 3.0,
-            max: 3.0,
-        };
+        let statistics =
+            TapStatistics { name: "relu".into(), shape: [1, 2, 2], values: 4, mean: 3.0, std: 0.0, min: 3.0, max: 3.0 };
         let coding = CalibrateConfig::default().coding(&statistics, 0.5);
         assert_eq!(coding.steps, Steps::Uniform(0.5));
     }

@@ -96,28 +96,14 @@ impl Dataset {
             )));
         }
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
-            return Err(Error::data(format!(
-                "{name}: label {label} is not below the number of classes, {classes}"
-            )));
+            return Err(Error::data(format!("{name}: label {label} is not below the number of classes, {classes}")));
         }
         let count = labels.len();
         Ok(Self::new(name, shape, classes, count, Source::Memory { pixels, labels }))
     }
 
-    fn new(
-        name: String,
-        shape: [usize; 3],
-        classes: usize,
-        count: usize,
-        source: Source,
-    ) -> Self {
-        Self {
-            name,
-            shape,
-            classes,
-            source: Arc::new(source),
-            order: (0..count as u32).collect(),
-        }
+    fn new(name: String, shape: [usize; 3], classes: usize, count: usize, source: Source) -> Self {
+        Self { name, shape, classes, source: Arc::new(source), order: (0..count as u32).collect() }
     }
 
     /// What the data is, for reports: `cifar10/test`, or a folder's path.
@@ -153,18 +139,12 @@ impl Dataset {
     /// `count` images spread evenly over the whole, for samples of data that is sorted by class.
     pub fn spread(&self, count: usize) -> Self {
         let (count, len) = (count.min(self.len()), self.len());
-        Self {
-            order: (0..count).map(|i| self.order[i * len / count]).collect(),
-            ..self.clone()
-        }
+        Self { order: (0..count).map(|i| self.order[i * len / count]).collect(), ..self.clone() }
     }
 
     /// Images `start..end` of this part. `start <= end <= len()` must hold.
     pub(crate) fn range(&self, start: usize, end: usize) -> Self {
-        Self {
-            order: self.order[start..end].to_vec(),
-            ..self.clone()
-        }
+        Self { order: self.order[start..end].to_vec(), ..self.clone() }
     }
 
     /// The same images under another name, for parts that deserve one.

@@ -34,10 +34,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that reads `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 
     /// What a caller can act on.
@@ -63,10 +60,7 @@ impl Error {
 
     /// `verb` reads as in "cannot <verb> <path>".
     pub(crate) fn io(verb: &str, path: &Path, cause: impl fmt::Display) -> Self {
-        Self::new(
-            ErrorKind::Io,
-            format!("cannot {verb} {}: {cause}", path.display()),
-        )
+        Self::new(ErrorKind::Io, format!("cannot {verb} {}: {cause}", path.display()))
     }
 }
 

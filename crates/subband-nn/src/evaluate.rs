@@ -6,7 +6,6 @@ mod report;
 
 use std::time::Instant;
 
-use burn::tensor::Device;
 use subband::Profile;
 
 pub use report::{Evaluation, TapReport};
@@ -34,11 +33,7 @@ pub struct EvaluateOptions {
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        Self {
-            weights: String::new(),
-            uncompressed: true,
-            self_contained: true,
-        }
+        Self { weights: String::new(), uncompressed: true, self_contained: true }
     }
 }
 
@@ -79,14 +74,7 @@ pub fn evaluate(
     let network = network.valid();
     let pass = run(&network, data, profile, options, "evaluating", progress)?;
     progress.end();
-    Ok(report::assemble(
-        &network,
-        data,
-        profile,
-        options,
-        pass,
-        begun.elapsed().as_secs_f64(),
-    ))
+    Ok(report::assemble(&network, data, profile, options, pass, begun.elapsed().as_secs_f64()))
 }
 
 /// Bits per value of the packets alone, for a search.
@@ -97,9 +85,7 @@ pub(crate) fn bits_per_value(
     stage: &str,
     progress: &mut dyn Progress,
 ) -> Result<f64> {
-    let options = EvaluateOptions::default()
-        .with_uncompressed(false)
-        .with_self_contained(false);
+    let options = EvaluateOptions::default().with_uncompressed(false).with_self_contained(false);
     let pass = run(network, data, profile, &options, stage, progress)?;
     let bytes: u64 = pass.totals.iter().map(|tap| tap.bytes).sum();
     let values: u64 = pass.totals.iter().map(|tap| tap.values).sum();
@@ -127,7 +113,6 @@ fn run(
 ) -> Result<Pass> {
     check_images(network, data)?;
     let taps = CodedTaps::new(network, profile, options.self_contained)?;
-    let device = Device::default();
     let mut pass = Pass {
         totals: vec![Totals::default(); taps.len()],
         workers: one_per_thread(|| Ok(Worker::new(&taps)))?,
@@ -145,7 +130,7 @@ fn run(
         if batch.is_empty() {
             continue;
         }
-        let images = network.input(&batch, &device);
+        let images = network.input(&batch);
         if let Some(hits) = &mut pass.hits_uncompressed {
             let scores = network.forward(images.clone())?;
             hits.add(rank::hits(scores, &batch.labels)?);
@@ -155,9 +140,8 @@ fn run(
             let Some(tap) = taps.position(&site.name) else {
                 return Ok(map);
             };
-            let (decoded, coded) = for_each_image(map, workers, |worker, map, decoded| {
-                taps.code(tap, worker, map, decoded)
-            })?;
+            let (decoded, coded) =
+                for_each_image(map, workers, |worker, map, decoded| taps.code(tap, worker, map, decoded))?;
             for map in coded {
                 totals[tap].add(&map);
             }
@@ -167,10 +151,7 @@ fn run(
         progress.advance((pass.images + pass.skipped.len()) as u64, "");
     }
     if pass.images == 0 {
-        return Err(Error::data(format!(
-            "no image of {} could be decoded",
-            data.name()
-        )));
+        return Err(Error::data(format!("no image of {} could be decoded", data.name())));
     }
     Ok(pass)
 }

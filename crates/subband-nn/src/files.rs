@@ -12,10 +12,7 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let fail = |e: &dyn std::fmt::Display| Error::io("write", path, e);
-    let mut file = tempfile::Builder::new()
-        .prefix(".subband-")
-        .tempfile_in(parent)
-        .map_err(|e| fail(&e))?;
+    let mut file = tempfile::Builder::new().prefix(".subband-").tempfile_in(parent).map_err(|e| fail(&e))?;
     file.write_all(bytes).map_err(|e| fail(&e))?;
     file.as_file().sync_all().map_err(|e| fail(&e))?;
     // Temporary files are private; what we leave behind follows the usual mode of new files.

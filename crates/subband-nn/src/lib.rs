@@ -15,6 +15,7 @@ mod rank;
 mod resnet;
 mod rng;
 mod taps;
+mod tensor_map;
 pub mod train;
 mod weights;
 
@@ -22,7 +23,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use network::{Network, NetworkKind, Shortcut};
 pub use progress::{LogProgress, Progress};
 pub use taps::{TapHook, TapSite, Taps};
-pub use weights::{Array, TensorMap};
+pub use tensor_map::{Array, TensorMap};
 
 /// The codec, so that callers see the same version of its types.
 pub use subband;

@@ -10,7 +10,8 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::resnet::ResNet;
 use crate::taps::{TapHook, TapSite};
-use crate::weights::{self, TensorMap};
+use crate::tensor_map::TensorMap;
+use crate::weights;
 
 /// Mean and standard deviation per channel that every network here expects of pixels scaled to 0..1.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -34,13 +35,7 @@ pub enum NetworkKind {
 
 impl NetworkKind {
     /// Every kind, in the order the documentation lists them.
-    pub const ALL: [Self; 5] = [
-        Self::ResNet20,
-        Self::ResNet32,
-        Self::ResNet56,
-        Self::ResNet18,
-        Self::ResNet34,
-    ];
+    pub const ALL: [Self; 5] = [Self::ResNet20, Self::ResNet32, Self::ResNet56, Self::ResNet18, Self::ResNet34];
 
     /// The name used on the command line and in files.
     pub fn name(self) -> &'static str {
@@ -118,13 +113,10 @@ impl FromStr for NetworkKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::name).join(", ");
-                Error::argument(format!("network `{text}` is unknown: use one of {names}"))
-            })
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::argument(format!("network `{text}` is unknown: use one of {names}"))
+        })
     }
 }
 
@@ -150,6 +142,7 @@ pub struct Network {
     kind: NetworkKind,
     shortcut: Shortcut,
     sites: Vec<TapSite>,
+    device: Device,
     pub(crate) model: ResNet,
 }
 
@@ -163,6 +156,7 @@ impl Network {
             kind,
             shortcut,
             sites: kind.sites(),
+            device: device.clone(),
             model: weights::randomise(model, kind, seed),
         }
     }
@@ -173,8 +167,7 @@ impl Network {
     /// `Io` where the file cannot be read; `Weights` where it lacks a parameter, holds one too many or one of another shape.
     pub fn load(kind: NetworkKind, path: &Path, device: &Device) -> Result<Self> {
         let tensors = TensorMap::read(path)?;
-        Self::from_tensors(kind, tensors, device)
-            .map_err(|e| Error::new(e.kind(), format!("{}: {e}", path.display())))
+        Self::from_tensors(kind, tensors, device).map_err(|e| Error::new(e.kind(), format!("{}: {e}", path.display())))
     }
 
     /// The same from tensors in memory.
@@ -185,6 +178,7 @@ impl Network {
             kind,
             shortcut,
             sites: kind.sites(),
+            device: device.clone(),
             model: weights::load(model, kind, tensors)?,
         })
     }
@@ -216,26 +210,23 @@ impl Network {
 
     /// The same network for inference: BatchNorm uses its running statistics and nothing is recorded for gradients.
     pub fn valid(&self) -> Self {
-        Self {
-            model: self.model.valid(),
-            ..self.clone()
-        }
+        Self { device: self.device.clone().without_autodiff(), model: self.model.valid(), ..self.clone() }
     }
 
-    /// The pixels of a batch as the network wants them: `((p / 255) - mean) / std` per channel, `[N, 3, H, W]`.
-    pub fn input(&self, batch: &Batch, device: &Device) -> Tensor<4> {
+    /// The pixels of a batch as the network wants them: `((p / 255) - mean) / std` per channel, `[N, 3, H, W]`, on the
+    /// network's device.
+    pub fn input(&self, batch: &Batch) -> Tensor<4> {
         let [channels, height, width] = batch.shape;
         // A pixel has 256 values, so the arithmetic is done once for each and looked up.
-        let table: Vec<[f32; 256]> = (0..channels)
-            .map(|c| std::array::from_fn(|p| (p as f32 / 255.0 - MEAN[c % 3]) / STD[c % 3]))
-            .collect();
+        let table: Vec<[f32; 256]> =
+            (0..channels).map(|c| std::array::from_fn(|p| (p as f32 / 255.0 - MEAN[c % 3]) / STD[c % 3])).collect();
         let mut values = Vec::with_capacity(batch.pixels.len());
         for (plane, pixels) in batch.pixels.chunks_exact(height * width).enumerate() {
             let table = &table[plane % channels];
             values.extend(pixels.iter().map(|&p| table[usize::from(p)]));
         }
         let shape = [batch.labels.len(), channels, height, width];
-        Tensor::from_data(TensorData::new(values, shape), device)
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
 
     /// Class scores of normalised images.
@@ -244,6 +235,25 @@ impl Network {
     /// `[N, 3, H, W]` to `[N, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Result<Tensor<2>> {
         self.forward_tapped(images, &mut |_, map| Ok(map))
+    }
+
+    /// The maps at the site called `tap`, without any codec: the `[C, H, W]` values of one image after another.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the network has no such site.
+    pub fn maps(&self, batch: &Batch, tap: &str) -> Result<Vec<f32>> {
+        if !self.sites.iter().any(|site| site.name == tap) {
+            let names: Vec<&str> = self.sites.iter().map(|site| site.name.as_str()).collect();
+            return Err(Error::argument(format!("{} has no tap `{tap}`: it has {}", self.kind, names.join(", "))));
+        }
+        let mut values = Vec::new();
+        self.forward_tapped(self.input(batch), &mut |site, map| {
+            if site.name == tap {
+                values = map.to_data().iter().collect();
+            }
+            Ok(map)
+        })?;
+        Ok(values)
     }
 
     /// As [`forward`](Self::forward), with `hook` called on every site's map; the network goes on with what it returns.
@@ -259,9 +269,7 @@ mod tests {
 
     #[test]
     fn taps_are_counted_as_the_method_says() {
-        let count = |kind: NetworkKind, taps: Taps| {
-            kind.sites().iter().filter(|s| taps.includes(s)).count()
-        };
+        let count = |kind: NetworkKind, taps: Taps| kind.sites().iter().filter(|s| taps.includes(s)).count();
         assert_eq!(count(NetworkKind::ResNet20, Taps::Blocks), 9);
         assert_eq!(count(NetworkKind::ResNet20, Taps::Relu), 19);
         assert_eq!(count(NetworkKind::ResNet18, Taps::Blocks), 8);
@@ -297,16 +305,24 @@ mod tests {
         let images = Tensor::ones([1, 3, 32, 32], &device);
         // With the last map zeroed only the head's bias is left.
         let scores = network
-            .forward_tapped(images, &mut |site, map| {
-                Ok(if site.name == "layer3.2" {
-                    map.zeros_like()
-                } else {
-                    map
-                })
-            })
+            .forward_tapped(images, &mut |site, map| Ok(if site.name == "layer3.2" { map.zeros_like() } else { map }))
             .unwrap();
         let bias = network.to_tensors().get("linear.bias").unwrap().values.clone();
         assert_eq!(scores.into_data().try_to_vec::<f32>().unwrap(), bias);
+    }
+
+    #[test]
+    fn maps_can_be_looked_at() {
+        let kind = NetworkKind::ResNet20;
+        let network = Network::init(kind, Shortcut::A, 1, &Device::flex()).valid();
+        let mut batch = Batch::with_capacity([3, 32, 32], 2);
+        batch.pixels = (0..2 * 3072).map(|at| (at % 251) as u8).collect();
+        batch.labels = vec![0, 1];
+        let maps = network.maps(&batch, "layer2.1").unwrap();
+        assert_eq!(maps.len(), 2 * 32 * 16 * 16);
+        assert!(maps.iter().all(|&v| v >= 0.0) && maps.iter().any(|&v| v > 0.0));
+        let error = network.maps(&batch, "layer9").unwrap_err().to_string();
+        assert!(error.contains("layer9") && error.contains("layer3.2.relu1"), "{error}");
     }
 
     #[test]
@@ -315,9 +331,6 @@ mod tests {
             assert_eq!(kind.name().parse::<NetworkKind>().unwrap(), kind);
         }
         let error = "resnet50".parse::<NetworkKind>().unwrap_err().to_string();
-        assert!(
-            error.contains("resnet50") && error.contains("resnet34"),
-            "{error}"
-        );
+        assert!(error.contains("resnet50") && error.contains("resnet34"), "{error}");
     }
 }

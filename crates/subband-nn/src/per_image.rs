@@ -22,9 +22,7 @@ pub(crate) fn for_each_image<S: Send, R: Send>(
     let device = map.device();
     let size = shape[1] * shape[2] * shape[3];
     let data = map.into_data();
-    let values = data
-        .as_slice::<f32>()
-        .map_err(|e| Error::argument(format!("maps must be f32: {e}")))?;
+    let values = data.as_slice::<f32>().map_err(|e| Error::argument(format!("maps must be f32: {e}")))?;
     let mut decoded = vec![0f32; values.len()];
     let part = shape[0].div_ceil(states.len().max(1)).max(1) * size;
     let results: Vec<Vec<Result<R>>> = decoded
@@ -46,9 +44,7 @@ pub(crate) fn for_each_image<S: Send, R: Send>(
 
 /// One `T` for each thread of the current pool.
 pub(crate) fn one_per_thread<T>(make: impl FnMut() -> Result<T>) -> Result<Vec<T>> {
-    std::iter::repeat_with(make)
-        .take(rayon::current_num_threads())
-        .collect()
+    std::iter::repeat_with(make).take(rayon::current_num_threads()).collect()
 }
 
 #[cfg(test)]
@@ -60,10 +56,7 @@ mod tests {
     fn results_keep_the_order_of_the_images() {
         let values: Vec<f32> = (0..14).map(|v| v as f32).collect();
         for threads in [1, 3, 20] {
-            let map = Tensor::from_data(
-                TensorData::new(values.clone(), [7, 2, 1, 1]),
-                &Device::default(),
-            );
+            let map = Tensor::from_data(TensorData::new(values.clone(), [7, 2, 1, 1]), &Device::default());
             let mut states = vec![0; threads];
             let (doubled, firsts) = for_each_image(map, &mut states, |count, map, decoded| {
                 *count += 1;
@@ -84,11 +77,7 @@ mod tests {
         let map = Tensor::<4>::zeros([4, 1, 1, 1], &Device::default());
         let map = map + Tensor::<1>::from_floats([0., 1., 2., 3.], &Device::default()).reshape([4, 1, 1, 1]);
         let error = for_each_image(map, &mut [(), ()], |_, map, _| {
-            if map[0] >= 1.0 {
-                Err::<(), _>(Error::argument(format!("image {}", map[0])))
-            } else {
-                Ok(())
-            }
+            if map[0] >= 1.0 { Err::<(), _>(Error::argument(format!("image {}", map[0]))) } else { Ok(()) }
         })
         .unwrap_err();
         assert_eq!(error.to_string(), "image 1");

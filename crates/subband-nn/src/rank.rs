@@ -42,11 +42,7 @@ fn rank(scores: &[f32], label: usize) -> usize {
     if own.is_nan() {
         return scores.len();
     }
-    scores
-        .iter()
-        .enumerate()
-        .filter(|&(index, &score)| score > own || (score == own && index < label))
-        .count()
+    scores.iter().enumerate().filter(|&(index, &score)| score > own || (score == own && index < label)).count()
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
 //! The residual networks of He et al. (2016), CIFAR and ImageNet layouts, as burn modules.
+//!
+//! Trained here, a BatchNorm's running variance averages the biased variances of its batches, where PyTorch's averages the
+//! unbiased ones: burn's definition, smaller by one part in the values of a channel (8,192 at the smallest map, batch 128).
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -80,12 +83,7 @@ impl ResNet {
     ///
     /// # Shapes
     /// `[N, 3, H, W]` to `[N, classes]`.
-    pub fn forward(
-        &self,
-        images: Tensor<4>,
-        sites: &[TapSite],
-        hook: &mut TapHook<'_>,
-    ) -> Result<Tensor<2>> {
+    pub fn forward(&self, images: Tensor<4>, sites: &[TapSite], hook: &mut TapHook<'_>) -> Result<Tensor<2>> {
         let mut sites = sites.iter();
         let mut tap = |map: Tensor<4>| match sites.next() {
             Some(site) => hook(site, map),
@@ -99,10 +97,7 @@ impl ResNet {
             x = block.forward(x, &mut tap)?;
         }
         let [batch, channels, height, width] = x.dims();
-        let pooled = x
-            .reshape([batch, channels, height * width])
-            .mean_dim(2)
-            .reshape([batch, channels]);
+        let pooled = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
         Ok(self.head.forward(pooled))
     }
 }
@@ -122,11 +117,7 @@ impl BasicBlock {
         }
     }
 
-    fn forward(
-        &self,
-        x: Tensor<4>,
-        tap: &mut impl FnMut(Tensor<4>) -> Result<Tensor<4>>,
-    ) -> Result<Tensor<4>> {
+    fn forward(&self, x: Tensor<4>, tap: &mut impl FnMut(Tensor<4>) -> Result<Tensor<4>>) -> Result<Tensor<4>> {
         let inner = tap(relu(conv_bn(x.clone(), &self.conv1, &self.bn1)))?;
         let residual = conv_bn(inner, &self.conv2, &self.bn2);
         let shortcut = match &self.projection {
@@ -140,20 +131,14 @@ impl BasicBlock {
 /// The option-A shortcut: every second pixel where the size halves, and new zero channels split equally before and after.
 fn subsample_and_pad(x: Tensor<4>, [_, to, height, width]: [usize; 4]) -> Tensor<4> {
     let [_, from, height_in, width_in] = x.dims();
-    let x = if (height_in, width_in) == (height, width) {
-        x
-    } else {
-        x.slice(s![.., .., 0..height_in; 2, 0..width_in; 2])
-    };
+    let x =
+        if (height_in, width_in) == (height, width) { x } else { x.slice(s![.., .., 0..height_in; 2, 0..width_in; 2]) };
     if from == to {
         return x;
     }
     let before = (to - from) / 2;
     let after = to - from - before;
-    x.pad(
-        [(0, 0), (before, after), (0, 0), (0, 0)],
-        PadMode::Constant(0.0),
-    )
+    x.pad([(0, 0), (before, after), (0, 0), (0, 0)], PadMode::Constant(0.0))
 }
 
 fn conv_bn(x: Tensor<4>, conv: &Conv2d, bn: &BatchNorm) -> Tensor<4> {
@@ -181,9 +166,7 @@ mod tests {
         let values: Vec<f32> = (0..9).chain(10..19).map(|v| v as f32).collect();
         let x = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([1, 2, 3, 3]);
         let y = subsample_and_pad(x, [1, 4, 2, 2]);
-        let expected = [
-            0., 0., 0., 0., 0., 2., 6., 8., 10., 12., 16., 18., 0., 0., 0., 0.,
-        ];
+        let expected = [0., 0., 0., 0., 0., 2., 6., 8., 10., 12., 16., 18., 0., 0., 0., 0.];
         assert_eq!(y.dims(), [1, 4, 2, 2]);
         assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), expected);
     }

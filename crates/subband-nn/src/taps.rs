@@ -56,9 +56,7 @@ impl FromStr for Taps {
         match text {
             "blocks" => Ok(Self::Blocks),
             "relu" => Ok(Self::Relu),
-            _ => Err(Error::argument(format!(
-                "taps `{text}` are unknown: use `blocks` or `relu`"
-            ))),
+            _ => Err(Error::argument(format!("taps `{text}` are unknown: use `blocks` or `relu`"))),
         }
     }
 }

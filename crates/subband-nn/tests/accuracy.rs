@@ -7,10 +7,7 @@ use subband_nn::data::{Cifar10, Dataset, image_folder};
 use subband_nn::{Device, Network, NetworkKind};
 
 fn folder(variable: &str, fallback: &str) -> PathBuf {
-    std::env::var_os(variable).map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join(fallback),
-        PathBuf::from,
-    )
+    std::env::var_os(variable).map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(fallback), PathBuf::from)
 }
 
 fn shared(name: &str) -> Option<PathBuf> {
@@ -35,11 +32,10 @@ fn cifar10() -> Option<Cifar10> {
 
 /// Images whose label ranks first, and among the first five.
 fn hits(network: &Network, data: &Dataset, batch: usize) -> [usize; 2] {
-    let device = Device::default();
     let mut hits = [0, 0];
     for batch in data.batches(batch) {
         let batch = batch.unwrap();
-        let scores = network.forward(network.input(&batch, &device)).unwrap();
+        let scores = network.forward(network.input(&batch)).unwrap();
         let scores = scores.into_data().try_to_vec::<f32>().unwrap();
         let classes = network.kind().classes();
         for (row, &label) in scores.chunks_exact(classes).zip(&batch.labels) {

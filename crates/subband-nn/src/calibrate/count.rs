@@ -1,4 +1,3 @@
-use burn::tensor::Device;
 use subband::{Profile, Scratch, TapCalibrator};
 
 use super::{TapCoding, batch_size};
@@ -43,14 +42,9 @@ pub(super) fn count(
     stage: &str,
     progress: &mut dyn Progress,
 ) -> Result<Counted> {
-    let device = Device::default();
     let mut workers = one_per_thread(|| {
-        let calibrator =
-            |tap: &TapCoding| Ok(TapCalibrator::new(&tap.name, tap.shape, tap.coding.clone())?);
-        Ok(Worker {
-            taps: codings.iter().map(calibrator).collect::<Result<_>>()?,
-            scratch: Scratch::default(),
-        })
+        let calibrator = |tap: &TapCoding| Ok(TapCalibrator::new(&tap.name, tap.shape, tap.coding.clone())?);
+        Ok(Worker { taps: codings.iter().map(calibrator).collect::<Result<_>>()?, scratch: Scratch::default() })
     })?;
     let (mut saturated, mut correct, mut images, mut done) = (0, 0, 0, 0);
     progress.begin(stage, data.len() as u64);
@@ -60,7 +54,7 @@ pub(super) fn count(
         if batch.is_empty() {
             continue;
         }
-        let scores = network.forward_tapped(network.input(&batch, &device), &mut |site, map| {
+        let scores = network.forward_tapped(network.input(&batch), &mut |site, map| {
             let Some(tap) = codings.iter().position(|tap| tap.name == site.name) else {
                 return Ok(map);
             };
@@ -82,10 +76,5 @@ pub(super) fn count(
             tap.merge(other);
         }
     }
-    Ok(Counted {
-        taps,
-        saturated,
-        correct,
-        images,
-    })
+    Ok(Counted { taps, saturated, correct, images })
 }

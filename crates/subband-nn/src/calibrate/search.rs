@@ -35,9 +35,7 @@ pub(super) fn search(
                 progress.message(&format!("step scale {k:.4}: a drop of {drop:.2} points"));
                 Ok((drop <= points, drop))
             })?;
-            found.ok_or_else(|| {
-                format!("even a step scale of {:.4} drops more than {points} points", RANGE.0.exp2())
-            })
+            found.ok_or_else(|| format!("even a step scale of {:.4} drops more than {points} points", RANGE.0.exp2()))
         }
         StepRule::Bits(bits) => bisect(true, RATE_TOLERANCE, |k| {
             probes += 1;
@@ -49,9 +47,7 @@ pub(super) fn search(
             progress.message(&format!("step scale {k:.4}: {achieved:.3} bits per value"));
             Ok((achieved <= bits, achieved))
         })?
-        .ok_or_else(|| {
-            format!("even a step scale of {} takes more than {bits} bits per value", RANGE.1.exp2())
-        }),
+        .ok_or_else(|| format!("even a step scale of {} takes more than {bits} bits per value", RANGE.1.exp2())),
         StepRule::Scale(_) | StepRule::Thesis => Err("this rule has nothing to search".into()),
     };
     let (k, achieved) = found.map_err(Error::argument)?;
@@ -108,9 +104,7 @@ mod tests {
 
     #[test]
     fn the_finest_steps_within_a_rate() {
-        let (k, achieved) = bisect(true, RATE_TOLERANCE, |k| Ok((bits_at(k) <= 3.0, bits_at(k))))
-            .unwrap()
-            .unwrap();
+        let (k, achieved) = bisect(true, RATE_TOLERANCE, |k| Ok((bits_at(k) <= 3.0, bits_at(k)))).unwrap().unwrap();
         // 4 - 2 log2(k) = 3 at k = sqrt(2).
         assert!((0.0..RATE_TOLERANCE + 1e-9).contains(&(k.log2() - 0.5)), "{k}");
         assert!(achieved <= 3.0 && achieved > 2.96);
@@ -119,9 +113,7 @@ mod tests {
     #[test]
     fn the_coarsest_steps_within_a_drop() {
         // The drop is k / 2 points; 0.1 points is k = 0.2.
-        let (k, achieved) = bisect(false, ACCURACY_TOLERANCE, |k| Ok((k / 2.0 <= 0.1, k / 2.0)))
-            .unwrap()
-            .unwrap();
+        let (k, achieved) = bisect(false, ACCURACY_TOLERANCE, |k| Ok((k / 2.0 <= 0.1, k / 2.0))).unwrap().unwrap();
         assert!((0.19..=0.2).contains(&k) && achieved <= 0.1, "{k}");
     }
 

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 
-use burn::tensor::Device;
 use serde::Serialize;
 
 use super::batch_size;
@@ -41,13 +40,7 @@ struct Sums {
 }
 
 impl Sums {
-    const EMPTY: Self = Self {
-        count: 0,
-        sum: 0.0,
-        squares: 0.0,
-        min: f32::INFINITY,
-        max: f32::NEG_INFINITY,
-    };
+    const EMPTY: Self = Self { count: 0, sum: 0.0, squares: 0.0, min: f32::INFINITY, max: f32::NEG_INFINITY };
 
     fn of(map: &[f32]) -> Self {
         let mut sums = Self::EMPTY;
@@ -91,12 +84,8 @@ pub(super) fn measure(
     sites: &[TapSite],
     progress: &mut dyn Progress,
 ) -> Result<Vec<TapStatistics>> {
-    let device = Device::default();
-    let index: HashMap<&str, usize> = sites
-        .iter()
-        .enumerate()
-        .map(|(index, site)| (site.name.as_str(), index))
-        .collect();
+    let index: HashMap<&str, usize> =
+        sites.iter().enumerate().map(|(index, site)| (site.name.as_str(), index)).collect();
     let mut totals = vec![Sums::EMPTY; sites.len()];
     let mut threads = one_per_thread(|| Ok(()))?;
     progress.begin("measuring maps", data.len() as u64);
@@ -107,7 +96,7 @@ pub(super) fn measure(
         if batch.is_empty() {
             continue;
         }
-        network.forward_tapped(network.input(&batch, &device), &mut |site, map| {
+        network.forward_tapped(network.input(&batch), &mut |site, map| {
             let Some(&tap) = index.get(site.name.as_str()) else {
                 return Ok(map);
             };
@@ -119,21 +108,15 @@ pub(super) fn measure(
         })?;
         progress.advance(done as u64, "");
     }
-    let statistics: Vec<_> = sites
-        .iter()
-        .zip(totals)
-        .map(|(site, sums)| sums.finish(site))
-        .collect();
+    let statistics: Vec<_> = sites.iter().zip(totals).map(|(site, sums)| sums.finish(site)).collect();
     // A NaN passes through min and max unseen, but not through a sum.
     match statistics.iter().find(|tap| !tap.std.is_finite()) {
-        Some(tap) => Err(Error::new(
-            ErrorKind::NonFinite,
-            format!("the maps of {} hold values that are not finite", tap.name),
-        )),
-        None if statistics.iter().any(|tap| tap.values == 0) => Err(Error::data(format!(
-            "no image of {} could be decoded",
-            data.name()
-        ))),
+        Some(tap) => {
+            Err(Error::new(ErrorKind::NonFinite, format!("the maps of {} hold values that are not finite", tap.name)))
+        }
+        None if statistics.iter().any(|tap| tap.values == 0) => {
+            Err(Error::data(format!("no image of {} could be decoded", data.name())))
+        }
         None => Ok(statistics),
     }
 }
@@ -146,11 +129,7 @@ mod tests {
     fn sums_by_hand() {
         let mut sums = Sums::of(&[1.0, 3.0]);
         sums.add(Sums::of(&[0.0, 4.0]));
-        let site = TapSite {
-            name: "x".into(),
-            shape: [1, 1, 2],
-            is_block_output: true,
-        };
+        let site = TapSite { name: "x".into(), shape: [1, 1, 2], is_block_output: true };
         let tap = sums.finish(&site);
         assert_eq!((tap.values, tap.mean, tap.min, tap.max), (4, 2.0, 0.0, 4.0));
         // Squares 1 + 9 + 0 + 16 = 26, 26 / 4 - 4 = 2.5.

@@ -8,9 +8,7 @@ use crate::network::NetworkKind;
 use crate::taps::Taps;
 
 /// Steps as shares of the uint8 range, tap by tap.
-const RESNET20: [f64; 9] = [
-    0.018, 0.021, 0.022, 0.020, 0.019, 0.017, 0.018, 0.014, 0.047,
-];
+const RESNET20: [f64; 9] = [0.018, 0.021, 0.022, 0.020, 0.019, 0.017, 0.018, 0.014, 0.047];
 const RESNET18: [f64; 8] = [0.010, 0.013, 0.0094, 0.012, 0.010, 0.0061, 0.0069, 0.036];
 
 const LEVELS: u8 = 3;
@@ -19,9 +17,7 @@ const INDEX_BITS: u8 = 8;
 /// Refuses networks and taps that the thesis gives no steps for.
 pub(super) fn check(kind: NetworkKind, taps: Taps) -> Result<()> {
     if taps != Taps::Blocks {
-        return Err(Error::argument(format!(
-            "the thesis preset is for block taps, not `{taps}`"
-        )));
+        return Err(Error::argument(format!("the thesis preset is for block taps, not `{taps}`")));
     }
     shares(kind).map(|_| ())
 }
@@ -55,11 +51,7 @@ pub(super) fn codings(kind: NetworkKind, statistics: &[TapStatistics]) -> Result
                 let mask = ChannelMask::keep_all(channels, LEVELS)?;
                 coding = coding.with_mask((0..channels).fold(mask, ChannelMask::drop_details));
             }
-            Ok(TapCoding {
-                name: tap.name.clone(),
-                shape: tap.shape,
-                coding,
-            })
+            Ok(TapCoding { name: tap.name.clone(), shape: tap.shape, coding })
         })
         .collect()
 }
@@ -70,10 +62,7 @@ mod tests {
 
     #[test]
     fn it_has_a_step_for_every_block() {
-        for (kind, shares) in [
-            (NetworkKind::ResNet20, &RESNET20[..]),
-            (NetworkKind::ResNet18, &RESNET18[..]),
-        ] {
+        for (kind, shares) in [(NetworkKind::ResNet20, &RESNET20[..]), (NetworkKind::ResNet18, &RESNET18[..])] {
             let blocks = kind.sites().iter().filter(|s| s.is_block_output).count();
             assert_eq!(blocks, shares.len());
         }

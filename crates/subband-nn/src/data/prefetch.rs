@@ -18,10 +18,7 @@ const AHEAD: usize = 2;
 
 impl<T: Send + 'static> Prefetch<T> {
     /// Calls `make` with 0, 1, .. `count` - 1 on a thread of its own.
-    pub(crate) fn new(
-        count: usize,
-        mut make: impl FnMut(usize) -> Result<T> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn new(count: usize, mut make: impl FnMut(usize) -> Result<T> + Send + 'static) -> Self {
         let (sender, items) = sync_channel(AHEAD);
         let worker = std::thread::spawn(move || {
             for index in 0..count {
@@ -33,11 +30,7 @@ impl<T: Send + 'static> Prefetch<T> {
                 }
             }
         });
-        Self {
-            items,
-            worker: Some(worker),
-            left: count,
-        }
+        Self { items, worker: Some(worker), left: count }
     }
 }
 
@@ -62,10 +55,7 @@ impl<T> Iterator for Prefetch<T> {
                 self.left = 0;
                 let panicked = self.worker.take().is_some_and(|w| w.join().is_err());
                 let cause = if panicked { "panicked" } else { "stopped early" };
-                Some(Err(Error::new(
-                    ErrorKind::Data,
-                    format!("the thread that reads the data {cause}"),
-                )))
+                Some(Err(Error::new(ErrorKind::Data, format!("the thread that reads the data {cause}"))))
             }
         }
     }
@@ -87,13 +77,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_it() {
-        let mut items = Prefetch::new(5, |i| {
-            if i == 1 {
-                Err(Error::data("broken"))
-            } else {
-                Ok(i)
-            }
-        });
+        let mut items = Prefetch::new(5, |i| if i == 1 { Err(Error::data("broken")) } else { Ok(i) });
         assert_eq!(items.next().unwrap().unwrap(), 0);
         assert_eq!(items.next().unwrap().unwrap_err().to_string(), "broken");
         assert!(items.next().is_none());

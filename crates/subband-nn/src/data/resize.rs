@@ -21,20 +21,13 @@ pub(super) fn resize_short_side(image: Rgb, side: usize) -> Rgb {
         return image;
     }
     let long = side * long / short;
-    let (width, height) = if image.width <= image.height {
-        (side, long)
-    } else {
-        (long, side)
-    };
+    let (width, height) = if image.width <= image.height { (side, long) } else { (long, side) };
     resize(image, width, height)
 }
 
 /// The middle `side` x `side` pixels as planes, or `None` where the image is smaller.
 pub(super) fn centre_crop_planes(image: &Rgb, side: usize) -> Option<Vec<u8>> {
-    let (left, top) = (
-        centre(image.width.checked_sub(side)?),
-        centre(image.height.checked_sub(side)?),
-    );
+    let (left, top) = (centre(image.width.checked_sub(side)?), centre(image.height.checked_sub(side)?));
     let mut planes = Vec::with_capacity(3 * side * side);
     for channel in 0..3 {
         for y in top..top + side {
@@ -54,11 +47,7 @@ fn centre(margin: usize) -> usize {
 fn resize(image: Rgb, width: usize, height: usize) -> Rgb {
     let across = Weights::new(image.width, width);
     let mut wide = vec![0; width * image.height * 3];
-    for (source, target) in image
-        .pixels
-        .chunks_exact(image.width * 3)
-        .zip(wide.chunks_exact_mut(width * 3))
-    {
+    for (source, target) in image.pixels.chunks_exact(image.width * 3).zip(wide.chunks_exact_mut(width * 3)) {
         for (x, pixel) in target.chunks_exact_mut(3).enumerate() {
             for (channel, sample) in pixel.iter_mut().enumerate() {
                 *sample = across.apply(x, |i| source[i * 3 + channel]);
@@ -72,11 +61,7 @@ fn resize(image: Rgb, width: usize, height: usize) -> Rgb {
             *sample = down.apply(y, |i| wide[i * width * 3 + at]);
         }
     }
-    Rgb {
-        width,
-        height,
-        pixels,
-    }
+    Rgb { width, height, pixels }
 }
 
 /// For every output position the first input position and the fixed-point weights from there on.
@@ -90,14 +75,10 @@ impl Weights {
             let centre = (at as f64 + 0.5) * scale;
             let first = (centre - reach + 0.5).max(0.0) as usize;
             let end = ((centre + reach + 0.5) as usize).min(from);
-            let weights: Vec<f64> = (first..end)
-                .map(|i| (1.0 - ((i as f64 - centre + 0.5) / reach).abs()).max(0.0))
-                .collect();
+            let weights: Vec<f64> =
+                (first..end).map(|i| (1.0 - ((i as f64 - centre + 0.5) / reach).abs()).max(0.0)).collect();
             let sum: f64 = weights.iter().sum();
-            let fixed = weights
-                .iter()
-                .map(|w| (0.5 + w / sum * f64::from(1u32 << PRECISION)) as i32)
-                .collect();
+            let fixed = weights.iter().map(|w| (0.5 + w / sum * f64::from(1u32 << PRECISION)) as i32).collect();
             (first, fixed)
         };
         Self((0..to).map(position).collect())
@@ -106,10 +87,7 @@ impl Weights {
     fn apply(&self, at: usize, sample: impl Fn(usize) -> u8) -> u8 {
         let (first, weights) = &self.0[at];
         let half = 1i32 << (PRECISION - 1);
-        let sum = weights
-            .iter()
-            .enumerate()
-            .fold(half, |sum, (i, w)| sum + w * i32::from(sample(first + i)));
+        let sum = weights.iter().enumerate().fold(half, |sum, (i, w)| sum + w * i32::from(sample(first + i)));
         (sum >> PRECISION).clamp(0, 255) as u8
     }
 }
@@ -119,11 +97,7 @@ mod tests {
     use super::*;
 
     fn grey(width: usize, height: usize, values: &[u8]) -> Rgb {
-        Rgb {
-            width,
-            height,
-            pixels: values.iter().flat_map(|&v| [v; 3]).collect(),
-        }
+        Rgb { width, height, pixels: values.iter().flat_map(|&v| [v; 3]).collect() }
     }
 
     #[test]

@@ -77,20 +77,15 @@ impl CodedTaps {
     pub fn new(network: &Network, profile: &Profile, self_contained: bool) -> Result<Self> {
         let kind = network.kind();
         if profile.network() != kind.name() {
-            return Err(Error::argument(format!(
-                "the profile is for {}, the network is {kind}",
-                profile.network()
-            )));
+            return Err(Error::argument(format!("the profile is for {}, the network is {kind}", profile.network())));
         }
         let mut taps = Vec::new();
         for tap in profile.taps() {
             let site = network.sites().iter().find(|site| site.name == tap.name());
             match site {
-                Some(site) if site.shape == tap.shape() => taps.push(CodedTap {
-                    name: site.name.clone(),
-                    channels: site.shape[0],
-                    codec: TapCodec::new(tap)?,
-                }),
+                Some(site) if site.shape == tap.shape() => {
+                    taps.push(CodedTap { name: site.name.clone(), channels: site.shape[0], codec: TapCodec::new(tap)? })
+                }
                 Some(site) => {
                     return Err(Error::argument(format!(
                         "the profile's tap {} has shape {:?}, {kind}'s has {:?}",
@@ -100,10 +95,7 @@ impl CodedTaps {
                     )));
                 }
                 None => {
-                    return Err(Error::argument(format!(
-                        "the profile has a tap {}, which {kind} has not",
-                        tap.name()
-                    )));
+                    return Err(Error::argument(format!("the profile has a tap {}, which {kind} has not", tap.name())));
                 }
             }
         }
@@ -119,31 +111,16 @@ impl CodedTaps {
     }
 
     /// Compresses `map` at tap number `tap` to a packet, counts, and decompresses the packet into `decoded`.
-    pub fn code(
-        &self,
-        tap: usize,
-        worker: &mut Worker,
-        map: &[f32],
-        decoded: &mut [f32],
-    ) -> Result<CodedMap> {
+    pub fn code(&self, tap: usize, worker: &mut Worker, map: &[f32], decoded: &mut [f32]) -> Result<CodedMap> {
         let codec = &self.taps[tap].codec;
-        let Worker {
-            scratch,
-            packet,
-            order_zero,
-            seg,
-        } = worker;
+        let Worker { scratch, packet, order_zero, seg } = worker;
         packet.clear();
         let stats = codec.compress(map, scratch, packet)?;
         codec.for_each_block(scratch, |subband, channel, indices| {
             order_zero[tap].count(subband, channel, indices);
             seg.add(indices);
         });
-        let self_contained_bytes = if self.self_contained {
-            codec.self_contained(scratch).len() as u64
-        } else {
-            0
-        };
+        let self_contained_bytes = if self.self_contained { codec.self_contained(scratch).len() as u64 } else { 0 };
         codec.decompress(packet, scratch, decoded)?;
         let squared = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
         Ok(CodedMap {

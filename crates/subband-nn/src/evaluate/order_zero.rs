@@ -19,10 +19,7 @@ struct Counts {
 
 impl OrderZero {
     pub fn new(subbands: usize, channels: usize) -> Self {
-        Self {
-            channels,
-            contexts: vec![Counts::default(); subbands * channels],
-        }
+        Self { channels, contexts: vec![Counts::default(); subbands * channels] }
     }
 
     pub fn count(&mut self, subband: usize, channel: usize, indices: &[i32]) {
@@ -65,10 +62,7 @@ impl Counts {
     fn bits(&self) -> f64 {
         let counts = || self.dense.iter().chain(self.rare.values()).copied();
         let total: u64 = counts().sum();
-        counts()
-            .filter(|&count| count > 0)
-            .map(|count| count as f64 * (total as f64 / count as f64).log2())
-            .sum()
+        counts().filter(|&count| count > 0).map(|count| count as f64 * (total as f64 / count as f64).log2()).sum()
     }
 }
 

@@ -160,9 +160,7 @@ pub(super) fn assemble(
         ratio_x8: 8.0 / bits_per_value,
         profile_bytes: profile.to_bytes().len(),
         profile_hash: profile.hash().to_string(),
-        self_contained_bits_per_value: options
-            .self_contained
-            .then(|| per_value(8.0 * self_contained as f64, values)),
+        self_contained_bits_per_value: options.self_contained.then(|| per_value(8.0 * self_contained as f64, values)),
         order0_entropy_bits_per_value: per_value(ideal_bits.iter().sum(), values),
         seg_bits_per_value: per_value(seg_bits as f64, values),
         seg_order,

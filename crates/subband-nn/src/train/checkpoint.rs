@@ -8,7 +8,7 @@ use super::optimizer::Sgd;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::network::Network;
-use crate::weights::TensorMap;
+use crate::tensor_map::TensorMap;
 
 /// A folder that holds one run.
 pub(super) struct RunFolder {
@@ -35,9 +35,7 @@ impl RunFolder {
     /// field that differs.
     pub fn open(path: &Path, config: &TrainConfig) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
-        let folder = Self {
-            path: path.to_path_buf(),
-        };
+        let folder = Self { path: path.to_path_buf() };
         let file = folder.config_file();
         match std::fs::read(&file) {
             Ok(bytes) => {
@@ -52,12 +50,9 @@ impl RunFolder {
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let run = RunConfig {
-                    version: env!("CARGO_PKG_VERSION").into(),
-                    train: config.clone(),
-                };
-                let text = serde_json::to_string_pretty(&run)
-                    .map_err(|e| Error::argument(format!("configuration: {e}")))?;
+                let run = RunConfig { version: env!("CARGO_PKG_VERSION").into(), train: config.clone() };
+                let text =
+                    serde_json::to_string_pretty(&run).map_err(|e| Error::argument(format!("configuration: {e}")))?;
                 write_atomically(&file, (text + "\n").as_bytes())?;
             }
             Err(e) => return Err(Error::io("read", &file, e)),
@@ -73,23 +68,15 @@ impl RunFolder {
         }
         let damaged = |e: Error| Error::checkpoint(format!("{}: {e}", path.display()));
         let mut tensors = TensorMap::read(&path)?;
-        let epochs = tensors
-            .metadata("epochs")
-            .ok_or_else(|| damaged(Error::checkpoint("not a checkpoint of this program")))?;
+        let epochs =
+            tensors.metadata("epochs").ok_or_else(|| damaged(Error::checkpoint("not a checkpoint of this program")))?;
         let epochs = metrics::from_json(epochs).map_err(damaged)?;
         let velocity = tensors.split_prefix(VELOCITY);
         let parameters = tensors.split_prefix(PARAMETERS);
-        let network =
-            Network::from_tensors(config.network, parameters, device).map_err(damaged)?;
+        let network = Network::from_tensors(config.network, parameters, device).map_err(damaged)?;
         let mut optimizer = Sgd::new(config);
-        optimizer
-            .load_state(&velocity, &device.clone().without_autodiff())
-            .map_err(damaged)?;
-        Ok(Some(State {
-            network,
-            optimizer,
-            epochs,
-        }))
+        optimizer.load_state(&velocity, &device.clone().without_autodiff()).map_err(damaged)?;
+        Ok(Some(State { network, optimizer, epochs }))
     }
 
     /// Writes the state after a complete epoch. The checkpoint comes last: until it is in place, the run stands where
@@ -98,9 +85,7 @@ impl RunFolder {
         let parameters = state.network.to_tensors();
         let is_best = state.epochs.last().is_some_and(|last| {
             let before = &state.epochs[..state.epochs.len() - 1];
-            before
-                .iter()
-                .all(|m| m.held_out_accuracy < last.held_out_accuracy)
+            before.iter().all(|m| m.held_out_accuracy < last.held_out_accuracy)
         });
         if is_best {
             parameters.write(&self.best_file(), &[])?;
@@ -109,11 +94,7 @@ impl RunFolder {
         let mut all = TensorMap::default();
         for (prefix, map) in [(PARAMETERS, &parameters), (VELOCITY, &state.optimizer.state())] {
             for (name, array) in map.iter() {
-                all.insert(
-                    format!("{prefix}{name}"),
-                    array.shape.clone(),
-                    array.values.clone(),
-                );
+                all.insert(format!("{prefix}{name}"), array.shape.clone(), array.values.clone());
             }
         }
         let epochs = metrics::to_json(&state.epochs)?;

@@ -111,12 +111,7 @@ impl TrainConfig {
             &self.learning_rate,
             "above 0",
         )?;
-        check(
-            (0.0..1.0).contains(&self.momentum),
-            "momentum",
-            &self.momentum,
-            "from 0 to below 1",
-        )?;
+        check((0.0..1.0).contains(&self.momentum), "momentum", &self.momentum, "from 0 to below 1")?;
         check(
             self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
             "weight_decay",
@@ -161,10 +156,7 @@ mod tests {
 
     #[test]
     fn a_bad_field_is_named_with_its_value() {
-        let config = TrainConfig {
-            momentum: 1.5,
-            ..TrainConfig::default()
-        };
+        let config = TrainConfig { momentum: 1.5, ..TrainConfig::default() };
         let error = config.validate().unwrap_err().to_string();
         assert_eq!(error, "momentum = 1.5: must be from 0 to below 1");
     }

@@ -25,8 +25,7 @@ pub struct EpochMetrics {
     pub seconds: f64,
 }
 
-const HEADER: &str =
-    "epoch,learning_rate,train_loss,train_accuracy,held_out_accuracy,images_per_second,seconds";
+const HEADER: &str = "epoch,learning_rate,train_loss,train_accuracy,held_out_accuracy,images_per_second,seconds";
 
 impl fmt::Display for EpochMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

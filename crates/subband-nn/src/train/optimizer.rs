@@ -7,7 +7,8 @@ use super::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::network::NetworkKind;
 use crate::resnet::ResNet;
-use crate::weights::{NamePath, TensorMap};
+use crate::tensor_map::TensorMap;
+use crate::weights::NamePath;
 
 /// SGD with momentum, keyed by PyTorch parameter names so that its state is a plain safetensors map.
 ///
@@ -38,22 +39,13 @@ impl Sgd {
 
     /// One step of `model` along `gradients` at learning rate `rate`.
     pub fn step(&mut self, model: ResNet, gradients: &mut Gradients, rate: f64) -> ResNet {
-        let mut collector = GradientCollector {
-            path: NamePath::new(self.kind),
-            gradients,
-            found: BTreeMap::new(),
-        };
+        let mut collector = GradientCollector { path: NamePath::new(self.kind), gradients, found: BTreeMap::new() };
         model.visit(&mut collector);
         let mut found = collector.found;
         if let Some(limit) = self.gradient_clip {
             clip(&mut found, limit);
         }
-        model.map(&mut Update {
-            path: NamePath::new(self.kind),
-            gradients: found,
-            optimizer: self,
-            rate,
-        })
+        model.map(&mut Update { path: NamePath::new(self.kind), gradients: found, optimizer: self, rate })
     }
 
     /// The velocities under their parameters' names.
@@ -78,20 +70,12 @@ impl Sgd {
                 )));
             }
             let data = TensorData::new(array.values.clone(), array.shape.clone());
-            self.velocity
-                .insert(name.to_string(), Tensor::from_data(data, device));
+            self.velocity.insert(name.to_string(), Tensor::from_data(data, device));
         }
         Ok(())
     }
 
-    fn update(
-        &mut self,
-        name: String,
-        value: Tensor<1>,
-        gradient: Tensor<1>,
-        is_vector: bool,
-        rate: f64,
-    ) -> Tensor<1> {
+    fn update(&mut self, name: String, value: Tensor<1>, gradient: Tensor<1>, is_vector: bool, rate: f64) -> Tensor<1> {
         let mut step = gradient;
         if self.weight_decay > 0.0 && (self.decay_vectors || !is_vector) {
             step = step + value.clone().mul_scalar(self.weight_decay);
@@ -101,11 +85,7 @@ impl Sgd {
                 Some(velocity) => velocity.mul_scalar(self.momentum) + step.clone(),
                 None => step.clone(),
             };
-            step = if self.nesterov {
-                step + velocity.clone().mul_scalar(self.momentum)
-            } else {
-                velocity.clone()
-            };
+            step = if self.nesterov { step + velocity.clone().mul_scalar(self.momentum) } else { velocity.clone() };
             self.velocity.insert(name, velocity);
         }
         value - step.mul_scalar(rate)
@@ -114,10 +94,7 @@ impl Sgd {
 
 /// Scales all gradients down together where their common length exceeds `limit`.
 fn clip(gradients: &mut BTreeMap<String, Tensor<1>>, limit: f64) {
-    let squares: f64 = gradients
-        .values()
-        .map(|g| f64::from((g.clone() * g.clone()).sum().into_scalar::<f32>()))
-        .sum();
+    let squares: f64 = gradients.values().map(|g| f64::from((g.clone() * g.clone()).sum().into_scalar::<f32>())).sum();
     let length = squares.sqrt();
     if length > limit {
         for gradient in gradients.values_mut() {
@@ -174,9 +151,7 @@ impl ModuleMapper for Update<'_> {
         param.map(|value| {
             let shape = value.shape();
             let flat = value.without_autodiff().reshape([shape.num_elements()]);
-            let updated = self
-                .optimizer
-                .update(name, flat, gradient, D == 1, self.rate);
+            let updated = self.optimizer.update(name, flat, gradient, D == 1, self.rate);
             updated.reshape(shape).autodiff().require_grad()
         })
     }
@@ -193,11 +168,7 @@ mod tests {
     #[test]
     fn two_nesterov_steps_by_hand() {
         let device = Device::flex();
-        let config = TrainConfig {
-            momentum: 0.5,
-            weight_decay: 0.25,
-            ..TrainConfig::default()
-        };
+        let config = TrainConfig { momentum: 0.5, weight_decay: 0.25, ..TrainConfig::default() };
         let mut sgd = Sgd::new(&config);
         let one = |v: f32| Tensor::<1>::from_floats([v], &device);
         // g = 1 + .25 * 2 = 1.5, v = 1.5, p = 2 - .1 * (1.5 + .75) = 1.775.

@@ -104,16 +104,14 @@ fn epoch(
     let steps_per_epoch = train_set.len() / config.batch_size;
     let steps = config.epochs * steps_per_epoch;
     let smoothing = (config.label_smoothing > 0.0).then_some(config.label_smoothing as f32);
-    let loss_of = CrossEntropyLossConfig::new()
-        .with_smoothing(smoothing)
-        .init(device);
+    let loss_of = CrossEntropyLossConfig::new().with_smoothing(smoothing).init(device);
     let stage = format!("epoch {}/{}", number + 1, config.epochs);
     progress.begin(&stage, (steps_per_epoch * config.batch_size) as u64);
     let (mut seen, mut loss_sum, mut right, mut rate) = (0, 0.0, 0, 0.0);
     for (in_epoch, batch) in batches.enumerate() {
         let batch = batch?;
         let step = number * steps_per_epoch + in_epoch;
-        let images = state.network.input(&batch, device);
+        let images = state.network.input(&batch);
         let scores = state.network.forward(images)?;
         right += hits(scores.clone(), &batch.labels)?.top1;
         let loss = loss_of.forward(scores, targets(&batch.labels, device));
@@ -166,11 +164,10 @@ fn shuffled_batches(config: &TrainConfig, data: &Dataset, epoch: usize) -> Prefe
 
 /// Share of the images a network for inference classifies right, 0 to 1.
 pub(crate) fn accuracy(network: &Network, data: &Dataset) -> Result<f64> {
-    let device = Device::default();
     let (mut right, mut seen) = (0, 0);
     for batch in data.batches(HELD_OUT_BATCH) {
         let batch = batch?;
-        let scores = network.forward(network.input(&batch, &device))?;
+        let scores = network.forward(network.input(&batch))?;
         right += hits(scores, &batch.labels)?.top1;
         seen += batch.len();
     }
@@ -186,7 +183,7 @@ fn targets(labels: &[u32], device: &Device) -> Tensor<1, Int> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::TensorMap;
+    use crate::tensor_map::TensorMap;
     use std::fs;
 
     fn images(count: usize) -> Dataset {
@@ -258,11 +255,7 @@ mod tests {
     #[test]
     fn a_loss_that_is_no_number_stops_the_run() {
         let folder = tempfile::tempdir().unwrap();
-        let config = TrainConfig {
-            learning_rate: 1e30,
-            gradient_clip: None,
-            ..config()
-        };
+        let config = TrainConfig { learning_rate: 1e30, gradient_clip: None, ..config() };
         let error = train_on(&config, &images(16), &images(4), folder.path(), &mut ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NonFinite);
         assert!(error.to_string().contains("at step"), "{error}");

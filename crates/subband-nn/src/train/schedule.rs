@@ -45,21 +45,13 @@ impl Schedule {
         match self {
             Self::OneCycle { peak_at } => {
                 let peak = peak_at * end;
-                if at < peak {
-                    CYCLE_START + (1.0 - CYCLE_START) * at / peak
-                } else {
-                    fall(peak)
-                }
+                if at < peak { CYCLE_START + (1.0 - CYCLE_START) * at / peak } else { fall(peak) }
             }
             Self::Cosine { warmup_epochs } => {
                 let warmup = warmup_epochs * steps_per_epoch as f64;
                 if at < warmup { ramp(warmup) } else { fall(warmup) }
             }
-            Self::Step {
-                warmup_epochs,
-                milestones,
-                factor,
-            } => {
+            Self::Step { warmup_epochs, milestones, factor } => {
                 let warmup = warmup_epochs * steps_per_epoch as f64;
                 let epoch = step / steps_per_epoch.max(1);
                 let passed = milestones.iter().filter(|&&m| epoch >= m).count();
@@ -72,22 +64,20 @@ impl Schedule {
     pub(crate) fn validate(&self) -> Result<()> {
         let refuse = |text: String| Err(Error::argument(text));
         match self {
-            Self::OneCycle { peak_at } if !(0.0..1.0).contains(peak_at) => refuse(format!(
-                "schedule.peak_at = {peak_at}: must be from 0 to below 1"
-            )),
+            Self::OneCycle { peak_at } if !(0.0..1.0).contains(peak_at) => {
+                refuse(format!("schedule.peak_at = {peak_at}: must be from 0 to below 1"))
+            }
             Self::Cosine { warmup_epochs } | Self::Step { warmup_epochs, .. }
                 if !(warmup_epochs.is_finite() && *warmup_epochs >= 0.0) =>
             {
-                refuse(format!(
-                    "schedule.warmup_epochs = {warmup_epochs}: must be at least 0"
-                ))
+                refuse(format!("schedule.warmup_epochs = {warmup_epochs}: must be at least 0"))
             }
             Self::Step { factor, .. } if !(*factor > 0.0 && *factor < 1.0) => {
                 refuse(format!("schedule.factor = {factor}: must be between 0 and 1"))
             }
-            Self::Step { milestones, .. } if !milestones.is_sorted() => refuse(format!(
-                "schedule.milestones = {milestones:?}: must be rising"
-            )),
+            Self::Step { milestones, .. } if !milestones.is_sorted() => {
+                refuse(format!("schedule.milestones = {milestones:?}: must be rising"))
+            }
             _ => Ok(()),
         }
     }
@@ -120,11 +110,7 @@ mod tests {
 
     #[test]
     fn steps_fall_at_their_milestones() {
-        let schedule = Schedule::Step {
-            warmup_epochs: 0.0,
-            milestones: vec![4, 7],
-            factor: 0.1,
-        };
+        let schedule = Schedule::Step { warmup_epochs: 0.0, milestones: vec![4, 7], factor: 0.1 };
         close(schedule.factor(39, 100, 10), 1.0);
         close(schedule.factor(40, 100, 10), 0.1);
         close(schedule.factor(99, 100, 10), 0.01);
