@@ -91,6 +91,14 @@ pub fn positive<T: FromStr + Into<f64> + Copy>(text: &str) -> Result<T, String> 
     if value.into().is_finite() && value.into() > 0.0 { Ok(value) } else { Err(allowed.to_owned()) }
 }
 
+/// A number from 0 to 0.5.
+pub fn half_unit(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=0.5).contains(&value) => Ok(value),
+        _ => Err("allowed are 0 to 0.5".to_owned()),
+    }
+}
+
 /// A finite number.
 pub fn finite(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {

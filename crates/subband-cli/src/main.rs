@@ -1,18 +1,23 @@
 //! `subband`: compresses the feature maps of convolutional networks, and measures what that costs in accuracy.
 
+mod archive;
 mod args;
 mod commands;
+mod evaluation_report;
+mod network;
 mod output;
 mod progress;
 mod table;
+mod tensor_file;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use commands::{completions, data};
+use commands::{calibrate, completions, compress, data, decompress, eval, inspect, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,6 +49,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Compress(compress::Args),
+    Decompress(decompress::Args),
+    Inspect(inspect::Args),
+    Calibrate(calibrate::Args),
+    Eval(eval::Args),
+    Train(train::Args),
     /// Fetch a data set into the cache folder
     Data(data::Args),
     Completions(completions::Args),
@@ -61,6 +72,11 @@ fn main() -> ExitCode {
         Ok(cli) => run(cli),
         // Help and version come as errors too: they are the only ones meant for standard output.
         Err(e) if !e.use_stderr() => print_help(&e),
+        // Nothing asked for: the help says what there is.
+        Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = e.print();
+            return ExitCode::from(2);
+        }
         Err(e) => Err(args::usage_error(&e)),
     };
     match result {
@@ -79,6 +95,12 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<()> {
     let ui = Ui { quiet: cli.quiet };
     match cli.command {
+        Command::Compress(args) => compress::run(args, ui),
+        Command::Decompress(args) => decompress::run(args, ui),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Calibrate(args) => calibrate::run(args, ui),
+        Command::Eval(args) => eval::run(args, ui),
+        Command::Train(args) => train::run(args, ui),
         Command::Data(args) => data::run(args, ui),
         Command::Completions(args) => completions::run(args),
     }

@@ -140,13 +140,6 @@ impl Write for Output {
     }
 }
 
-/// Writes `bytes` as the file `path`, whole or not at all.
-pub fn write_file(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
-    let mut output = Output::create(path, force)?;
-    output.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    output.commit()
-}
-
 /// Prints a report on standard output, or on standard error where standard output carries the data.
 pub fn print(text: &str, to_stderr: bool) -> Result<()> {
     if to_stderr {
@@ -155,6 +148,11 @@ pub fn print(text: &str, to_stderr: bool) -> Result<()> {
     }
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write standard output")
+}
+
+/// Says on standard error what the user would not expect. A closed standard error changes nothing.
+pub fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "subband: warning: {text}");
 }
 
 /// The folder a file lies in, for a bare name the current one.

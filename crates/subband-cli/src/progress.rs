@@ -1,25 +1,76 @@
 //! Progress bars on standard error: shown on a terminal, silent in a pipe and under `--quiet`.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use subband_nn::Progress;
+use subband_nn::train::EpochMetrics;
 
 /// A bar that counts bytes.
-pub fn bytes(total: u64, message: &'static str, quiet: bool) -> ProgressBar {
-    bar(total, message, quiet, "{msg:24} {bar:32} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}")
+pub fn bytes(total: u64, message: &str, quiet: bool) -> ProgressBar {
+    bar(total, message.to_owned(), quiet, "{prefix:24} {bar:32} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}")
 }
 
-/// A bar that counts things: images, batches.
-pub fn count(total: u64, message: &'static str, quiet: bool) -> ProgressBar {
-    bar(total, message, quiet, "{msg:24} {bar:32} {pos}/{len} eta {eta}")
-}
-
-fn bar(total: u64, message: &'static str, quiet: bool, template: &str) -> ProgressBar {
+fn bar(total: u64, prefix: String, quiet: bool, template: &str) -> ProgressBar {
     // indicatif draws nothing where standard error is not a terminal.
     let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(total), target);
     bar.set_style(ProgressStyle::with_template(template).expect("a constant template").progress_chars("=> "));
-    bar.set_message(message);
+    bar.set_prefix(prefix);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Draws what a long job of subband-nn tells: one bar a stage, its messages and epochs as lines.
+pub struct Bars {
+    bar: ProgressBar,
+    quiet: bool,
+}
+
+impl Bars {
+    pub fn new(quiet: bool) -> Self {
+        Self { bar: ProgressBar::hidden(), quiet }
+    }
+
+    /// A line on standard error, above the bar where there is one.
+    fn line(&self, text: &str) {
+        if !self.quiet {
+            // A closed standard error is no reason to stop the job.
+            let _ = self.bar.suspend(|| writeln!(io::stderr(), "{text}"));
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&mut self, stage: &str, total: u64) {
+        self.bar.finish_and_clear();
+        self.bar = bar(total, stage.to_owned(), self.quiet, "{prefix:24} {bar:32} {pos}/{len} eta {eta} {msg}");
+    }
+
+    fn advance(&mut self, done: u64, note: &str) {
+        self.bar.set_position(done);
+        if !note.is_empty() {
+            self.bar.set_message(note.to_owned());
+        }
+    }
+
+    fn message(&mut self, text: &str) {
+        self.line(text);
+    }
+
+    fn epoch(&mut self, metrics: &EpochMetrics) {
+        self.line(&metrics.to_string());
+    }
+
+    fn end(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Drop for Bars {
+    /// An error ends the job without `end`.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }

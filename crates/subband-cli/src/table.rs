@@ -1,6 +1,7 @@
 //! Tables and numbers as the reports print them.
 
 use comfy_table::{CellAlignment, Table, presets};
+use subband::Steps;
 
 /// A table with a header line; the first column is text, the others are numbers.
 pub fn new(header: &[&str]) -> Table {
@@ -49,6 +50,18 @@ pub fn figure(x: f64) -> String {
     }
     let text = format!("{x:.*}", (3 - magnitude).max(0) as usize);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// Quantizer steps: the one, or the smallest and the largest.
+pub fn steps(steps: &Steps) -> String {
+    let all: Vec<f32> = match steps {
+        Steps::Uniform(step) => vec![*step],
+        Steps::PerSubband(steps) => steps.clone(),
+        Steps::PerChannel(rows) => rows.concat(),
+    };
+    let low = all.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = all.iter().copied().fold(0.0, f32::max);
+    if low < high { format!("{}..{}", figure(low.into()), figure(high.into())) } else { figure(high.into()) }
 }
 
 /// A share as `71.3%`.

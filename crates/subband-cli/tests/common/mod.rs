@@ -76,13 +76,8 @@ pub fn one_error(output: &Output, status: i32) -> String {
 
 /// Runs the binary with `input` on standard input.
 pub fn with_input(args: &[&str], input: &[u8]) -> Output {
-    let mut child = subband()
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        subband().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
@@ -161,7 +156,8 @@ pub fn safetensors(metadata: &str, tensors: &[(&str, &str, &[usize], Vec<u8>)]) 
     let mut values: Vec<u8> = Vec::new();
     for (name, dtype, shape, bytes) in tensors {
         let (start, end) = (values.len(), values.len() + bytes.len());
-        header += &format!(",\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
+        header +=
+            &format!(",\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
         values.extend(bytes);
     }
     header.push('}');

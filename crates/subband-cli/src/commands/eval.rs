@@ -1,0 +1,67 @@
+//! `subband eval`: accuracy and bytes with every map compressed and decompressed on the way.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use subband_nn::evaluate::{EvaluateOptions, evaluate};
+
+use crate::args::Threads;
+use crate::network::{NetworkArgs, Part};
+use crate::progress::Bars;
+use crate::{Ui, evaluation_report, output};
+
+/// Measure accuracy and rate with a profile in the network
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every image goes through the network on its own, and every map at a tap of the profile is really compressed to bytes \
+and decompressed; the network goes on with the decoded map. CIFAR-10 networks are measured on the test images.
+
+Examples:
+  subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp
+  subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp --limit 1000 --json out.json
+  subband eval --network resnet18 --weights r18.safetensors --profile r18.sbp --data imagenet/val")]
+pub struct Args {
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// Profile the maps are coded with; it says which taps
+    #[arg(long, value_name = "FILE")]
+    profile: PathBuf,
+
+    /// Write the figures as JSON to this file; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Only the first N images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+
+    #[command(flatten)]
+    threads: Threads,
+}
+
+pub fn run(args: Args, ui: Ui) -> Result<()> {
+    // A report can be made again: unlike compressed files and profiles it may be overwritten.
+    let json = args.json.as_deref().map(|path| output::Output::create(path, true)).transpose()?;
+    let profile = super::read_profile(&args.profile)?;
+    let network = args.network.load()?;
+    let mut images = args.network.images(Part::Test)?;
+    if let Some(limit) = args.limit {
+        images = images.limit(limit as usize);
+    }
+    let options = EvaluateOptions::default().with_weights(args.network.weights.display().to_string());
+    let mut bars = Bars::new(ui.quiet);
+    let found = args.threads.run(|| Ok(evaluate(&network, &images, &profile, &options, &mut bars)?))?;
+    drop(bars);
+
+    for skipped in &found.skipped {
+        output::warn(&format!("left out {}: {}", skipped.path.display(), skipped.reason));
+    }
+    let mut to_stderr = false;
+    if let Some(mut json) = json {
+        to_stderr = json.is_stdout();
+        evaluation_report::write_json(&found, &mut json)?;
+        json.commit()?;
+    }
+    if ui.quiet { Ok(()) } else { output::print(&evaluation_report::text(&found), to_stderr) }
+}
