@@ -5,6 +5,7 @@ pub mod completions;
 pub mod compress;
 pub mod data;
 pub mod decompress;
+pub mod demo;
 pub mod eval;
 pub mod inspect;
 pub mod train;

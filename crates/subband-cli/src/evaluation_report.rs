@@ -32,8 +32,8 @@ pub fn text(found: &Evaluation) -> String {
     ]);
 
     let mut text = table::render(&rows);
+    text.push('\n');
     let mut line = |name: &str, value: String| text += &format!("{name:16}{value}\n");
-    line("", String::new());
     line("network", format!("{}, {} taps ({})", found.network, found.per_tap.len(), found.taps));
     line("weights", found.weights.clone());
     line("images", format!("{} of {}", table::count(found.images as u64), found.dataset));

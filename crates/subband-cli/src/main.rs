@@ -6,6 +6,7 @@ mod commands;
 mod evaluation_report;
 mod network;
 mod output;
+mod picture;
 mod progress;
 mod table;
 mod tensor_file;
@@ -17,7 +18,7 @@ use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use commands::{calibrate, completions, compress, data, decompress, eval, inspect, train};
+use commands::{calibrate, completions, compress, data, decompress, demo, eval, inspect, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 Exit status: 0 done, 1 failed, 2 wrong usage.
 
 Examples:
+  subband demo
   subband compress maps.npy -o maps.sbd --step 0.1
   subband decompress maps.sbd -o maps.npy
   subband inspect maps.sbd"
@@ -55,6 +57,7 @@ enum Command {
     Calibrate(calibrate::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Demo(demo::Args),
     /// Fetch a data set into the cache folder
     Data(data::Args),
     Completions(completions::Args),
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Inspect(args) => inspect::run(args),
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Eval(args) => eval::run(args, ui),
+        Command::Demo(args) => demo::run(args, ui),
         Command::Train(args) => train::run(args, ui),
         Command::Data(args) => data::run(args, ui),
         Command::Completions(args) => completions::run(args),

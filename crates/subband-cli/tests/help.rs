@@ -4,7 +4,8 @@ mod common;
 
 use common::Folder;
 
-const COMMANDS: [&str; 8] = ["compress", "decompress", "inspect", "calibrate", "eval", "train", "data", "completions"];
+const COMMANDS: [&str; 9] =
+    ["compress", "decompress", "inspect", "calibrate", "eval", "train", "demo", "data", "completions"];
 
 #[test]
 fn every_command_has_help_with_examples() {
