@@ -1,0 +1,136 @@
+//! Golden files: streams, packets and profiles of every released format version decode to the same
+//! values, and the current version still writes the same bytes.
+//!
+//! `SUBBAND_BLESS=1 cargo test -p subband --test golden` writes the files of the current version anew;
+//! only a change of format does that, with a new version and a new folder.
+
+use std::fs;
+use std::path::PathBuf;
+
+use half::{bf16, f16};
+use subband::{
+    ChannelMask, Coding, Config, DecompressOptions, Limits, Profile, ProfileOptions, Scratch, Steps, TapCalibrator,
+    TapCodec, Target, Tensor, TensorData, TensorView, Wavelet, compress, compress_with_profile, decompress,
+};
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name)
+}
+
+/// The bytes of a golden file, after `current` was written there if asked for.
+fn stored(name: &str, current: &[u8]) -> Vec<u8> {
+    if std::env::var_os("SUBBAND_BLESS").is_some() {
+        fs::create_dir_all(golden("")).unwrap();
+        fs::write(golden(name), current).unwrap();
+    }
+    fs::read(golden(name)).unwrap()
+}
+
+/// Exact in every dtype's range after scaling, and made without a math library.
+fn map(count: usize) -> Vec<f32> {
+    let mut state = 12_345u32;
+    (0..count)
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (state >> 24) as f32 / 256.0;
+            let ramp = (i % 13) as f32 / 4.0 - 1.0;
+            (ramp + noise - 0.75).max(0.0)
+        })
+        .collect()
+}
+
+fn bytes_of(tensor: &Tensor) -> Vec<u8> {
+    match tensor.data() {
+        TensorData::F32(x) => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TensorData::F16(x) => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TensorData::Bf16(x) => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TensorData::U8(x) => x.clone(),
+        TensorData::I8(x) => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TensorData::U16(x) => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TensorData::I16(x) => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}
+
+fn check(name: &str, tensor: &Tensor, config: &Config) {
+    let stream = compress(&tensor.view(), config).unwrap().bytes;
+    let golden = stored(&format!("{name}.sbd"), &stream);
+    assert_eq!(stream, golden, "{name}: other bytes are written than in this version's golden file");
+    let decoded = decompress(&golden, &DecompressOptions::default()).unwrap();
+    assert_eq!((decoded.dtype(), decoded.shape()), (tensor.dtype(), tensor.shape()));
+    let decoded = bytes_of(&decoded);
+    assert_eq!(decoded, stored(&format!("{name}.raw"), &decoded), "{name}: other values are decoded");
+}
+
+#[test]
+fn self_contained_streams() {
+    let shape = [2, 3, 11, 7];
+    let values = map(2 * 3 * 11 * 7);
+    let tensor = |data: TensorData| Tensor::new(data, &shape).unwrap();
+    let step = |wavelet, levels, step| Config::default().with_wavelet(wavelet, levels).with_target(Target::Step(step));
+    let f32s = tensor(values.clone().into());
+    check("none-f32", &f32s, &step(Wavelet::None, 0, 0.125));
+    check("haar-f32", &f32s, &step(Wavelet::Haar, 3, 0.25).with_channels_per_chunk(2));
+    check("legall53-f32", &f32s, &step(Wavelet::LeGall53, 2, 0.25));
+    check("cdf97-f32", &f32s, &step(Wavelet::Cdf97, 2, 0.01).with_reconstruction(0.125));
+    check("db2-f32", &f32s, &step(Wavelet::Db2, 3, 0.25));
+    let steps: Vec<Vec<f32>> = (0..3).map(|c| (0..7).map(|b| 0.1 + 0.05 * (b + c) as f32).collect()).collect();
+    let mask = ChannelMask::keep_all(3, 2).unwrap().drop_level(0, 1).drop_details(2);
+    let config = step(Wavelet::Haar, 2, 1.0).with_target(Target::Steps(Steps::PerChannel(steps))).with_mask(mask);
+    let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
+    check("mask-f16", &tensor(halves.into()), &config);
+    let brains: Vec<bf16> = values.iter().map(|&v| bf16::from_f32(v)).collect();
+    check("haar-bf16", &tensor(brains.into()), &step(Wavelet::Haar, 1, 0.25));
+    let bytes: Vec<u8> = values.iter().map(|&v| (v * 90.0) as u8).collect();
+    check("haar-u8-lossy", &tensor(bytes.clone().into()), &step(Wavelet::Haar, 2, 6.0));
+
+    let lossless = |wavelet, levels| step(wavelet, levels, 1.0).with_target(Target::Lossless);
+    check("haar-u8-lossless", &tensor(bytes.into()), &lossless(Wavelet::Haar, 3));
+    let signed: Vec<i8> = values.iter().map(|&v| (v * 50.0) as i8 - 60).collect();
+    check("none-i8-lossless", &tensor(signed.into()), &lossless(Wavelet::None, 0));
+    let words: Vec<u16> = values.iter().map(|&v| (v * 20_000.0) as u16).collect();
+    check("legall53-u16-lossless", &tensor(words.into()), &lossless(Wavelet::LeGall53, 2));
+    let shorts: Vec<i16> = values.iter().map(|&v| (v * 9000.0) as i16 - 10_000).collect();
+    check("haar-i16-lossless", &tensor(shorts.into()), &lossless(Wavelet::Haar, 8));
+    check("empty-f32", &Tensor::new(Vec::<f32>::new(), &[3, 0, 4]).unwrap(), &step(Wavelet::Haar, 1, 1.0));
+    // Long enough for 32 lanes.
+    let long = Tensor::new(map(4 * 128 * 128), &[4, 128, 128]).unwrap();
+    check("lanes-f32", &long, &step(Wavelet::Haar, 2, 0.02));
+}
+
+#[test]
+fn profiles_packets_and_their_streams() {
+    let (shape, values) = ([4, 8, 8], map(4 * 8 * 8));
+    let tap = |name: &str, coding: Coding| {
+        let mut calibrator = TapCalibrator::new(name, shape, coding).unwrap();
+        calibrator.observe(&values, &mut Scratch::default(), &mut vec![0.0; values.len()]).unwrap();
+        calibrator.finish()
+    };
+    let thesis = Coding::new(Wavelet::Db2, 3, Steps::Uniform(5.0)).with_prescale(2.0 / 255.0).with_index_bits(8);
+    let haar = Coding::new(Wavelet::Haar, 2, Steps::Uniform(0.25)).with_nonnegative(true).with_rounding(0.375);
+    let profile = Profile::new("golden", vec![tap("layer1.0", thesis), tap("layer1.1", haar)]).unwrap();
+    let golden = stored("profile.sbp", &profile.to_bytes());
+    assert_eq!(profile.to_bytes(), golden);
+    let profile = Profile::from_bytes(&golden, &Limits::default()).unwrap();
+
+    let mut scratch = Scratch::default();
+    // Twice as large as in calibration, so escapes and saturation occur.
+    let map: Vec<f32> = values.iter().rev().map(|v| v * 2.0).collect();
+    for tap in profile.taps() {
+        let codec = TapCodec::new(tap).unwrap();
+        let mut packet = Vec::new();
+        codec.compress(&map, &mut scratch, &mut packet).unwrap();
+        let golden = stored(&format!("{}.packet", tap.name()), &packet);
+        assert_eq!(packet, golden);
+        let mut decoded = vec![0.0; map.len()];
+        codec.decompress(&golden, &mut scratch, &mut decoded).unwrap();
+        let decoded: Vec<u8> = decoded.iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(decoded, stored(&format!("{}.raw", tap.name()), &decoded));
+
+        let view = TensorView::new(&map, &shape).unwrap();
+        let stream = compress_with_profile(&view, &profile, tap.name(), &ProfileOptions::default()).unwrap().bytes;
+        let golden = stored(&format!("{}.sbd", tap.name()), &stream);
+        assert_eq!(stream, golden);
+        let tensor = decompress(&golden, &DecompressOptions::default().with_profile(&profile)).unwrap();
+        assert_eq!(bytes_of(&tensor), decoded);
+    }
+}
