@@ -1,5 +1,7 @@
 //! `subband`: compresses the feature maps of convolutional networks, and measures what that costs in accuracy.
 
+#![forbid(unsafe_code)]
+
 mod archive;
 mod args;
 mod commands;

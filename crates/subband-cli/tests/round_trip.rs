@@ -10,7 +10,7 @@ const SHAPE: [usize; 4] = [2, 3, 9, 7];
 
 /// Values of one byte that use the whole range, smooth enough to be worth compressing.
 fn bytes(shape: &[usize]) -> Vec<u8> {
-    map(shape).iter().enumerate().map(|(i, v)| (v * 50.0) as u8 ^ u8::from(i % 50 == 0) * 0xff).collect()
+    map(shape).iter().enumerate().map(|(i, v)| (v * 50.0) as u8 ^ if i % 50 == 0 { 0xff } else { 0 }).collect()
 }
 
 /// First-axis-fastest order of C-ordered values of `size` bytes.

@@ -33,7 +33,7 @@ pub fn read(bytes: &[u8]) -> Result<Tensor> {
         values.len()
     );
     let size = header.dtype.size_bytes();
-    if !header.fortran_order && !(header.big_endian && size > 1) {
+    if !(header.fortran_order || header.big_endian && size > 1) {
         return super::from_le_bytes(header.dtype, &header.shape, values);
     }
     let mut values = values.to_vec();
