@@ -48,3 +48,8 @@ pub use report::{ErrorReport, Report};
 pub use tap_codec::{MapStats, Scratch, TapCalibrator, TapCodec};
 pub use tensor::{DType, Tensor, TensorData, TensorView, Values};
 pub use wavelet::{MAX_LEVELS, Orientation, Subband, Wavelet};
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
