@@ -15,4 +15,4 @@ pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;
 pub(crate) use histogram::Histogram;
 pub(crate) use rans::{DecodeTable, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, lane_bits_for};
-pub(crate) use symbol::{ESCAPE, TOKENS, index_from_raw, raw_bits, raw_value, token};
+pub(crate) use symbol::{ESCAPE, MAX_MAGNITUDE, TOKENS, index_from_raw, raw_bits, raw_value, token};

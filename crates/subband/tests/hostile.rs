@@ -164,6 +164,16 @@ proptest! {
     }
 }
 
+/// Found by fuzzing: an escape can say -2^24, an index that no token of its own can.
+#[test]
+fn an_escaped_index_out_of_range_is_refused() {
+    let stream: &[u8] = include_bytes!("regressions/escape-beyond-tokens.sbd");
+    let profile = Profile::from_bytes(include_bytes!("golden/v1/profile.sbp"), &Limits::default()).unwrap();
+    let options = DecompressOptions::default().with_profile(&profile);
+    assert_eq!(decompress(stream, &options).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(inspect(stream, &options).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })

@@ -14,13 +14,16 @@
 pub(crate) const TOKENS: usize = 112;
 /// The token that any index can be coded with.
 pub(crate) const ESCAPE: u8 = (TOKENS - 1) as u8;
+/// Largest magnitude of an index: the largest that a token of its own can say. An escape could say
+/// one more, which decoding refuses.
+pub(crate) const MAX_MAGNITUDE: u32 = (1 << 24) - 1;
 /// Raw bits after an escape.
 const ESCAPE_BITS: u32 = 25;
 /// Largest magnitude with a token of its own.
 const DIRECT: u32 = 15;
 const FIRST_CLASS: u32 = 2 * DIRECT + 1;
 
-/// The token of an index (never the escape). Magnitudes are at most 2^23.
+/// The token of an index (never the escape), whose magnitude is at most `MAX_MAGNITUDE`.
 #[inline]
 pub(crate) fn token(index: i32) -> u8 {
     let magnitude = index.unsigned_abs();

@@ -2,8 +2,8 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    BitReader, BitWriter, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder,
-    Run, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
+    BitReader, BitWriter, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE, RansDecoder,
+    RansEncoder, Run, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
@@ -148,6 +148,9 @@ pub(crate) fn decode_chunk(
                 let bits = raw_bits(token);
                 let raw = if bits == 0 { 0 } else { raw_reader.read(bits)? };
                 *index = index_from_raw(token, raw);
+                if index.unsigned_abs() > MAX_MAGNITUDE {
+                    return Err(Error::corrupt(format!("the index {index} is beyond {MAX_MAGNITUDE}")));
+                }
             }
         }
     }
