@@ -1,21 +1,7 @@
-//! The archive: several named streams in one file. FORMAT.md, section "Archive".
+//! The archive: several named streams in one file (FORMAT.md, "Archives").
 //!
 //! A file of several tensors (`.npz`, `.safetensors`) becomes one archive. The directory comes first and names every
 //! stream with its length, so one tensor is read without the others.
-//!
-//! | field | bytes | meaning |
-//! |---|---|---|
-//! | magic | 4 | `53 42 41 1a` (`SBA\x1a`) |
-//! | version | 1 | 1 |
-//! | metadata count | varint | number of text pairs |
-//! | text pairs | | per pair: varint length and bytes of the key, then of the value; both UTF-8 |
-//! | entry count | varint | number of streams |
-//! | entries | | per entry: varint length and bytes of the name (UTF-8), varint length of the stream |
-//! | checksum | 4 | CRC-32 (IEEE) of everything before it, little endian |
-//! | streams | | the streams as the codec wrote them, in directory order, without gaps |
-//!
-//! A varint is unsigned LEB128 in its shortest form, at most 64 bits. Names are unique, and so are keys. The file ends
-//! with the last stream. The directory's checksum does not cover the streams: each has its own.
 
 use std::collections::HashSet;
 use std::io::{self, Write};

@@ -1,5 +1,4 @@
 //! `subband demo` from a folder with nothing in it.
-#![cfg(bundled_model)]
 
 mod common;
 

@@ -43,15 +43,9 @@ pub struct Args {
     threads: Threads,
 }
 
-/// Weights and profile, trained by this project.
-#[cfg(bundled_model)]
-const MODEL: Option<(&[u8], &[u8])> = Some((
-    include_bytes!("../../../../models/resnet20-cifar10/weights.safetensors"),
-    include_bytes!("../../../../models/resnet20-cifar10/profile.sbp"),
-));
-#[cfg(not(bundled_model))]
-const MODEL: Option<(&[u8], &[u8])> = None;
-
+/// Trained by this project.
+const WEIGHTS: &[u8] = include_bytes!("../../../../models/resnet20-cifar10/weights.safetensors");
+const PROFILE: &[u8] = include_bytes!("../../../../models/resnet20-cifar10/profile.sbp");
 /// Where they come from: assets/README.md.
 const SHEET: &[u8] = include_bytes!("../../assets/cifar10-test-500.png");
 const LABELS: &str = include_str!("../../assets/cifar10-test-500-labels.txt");
@@ -62,10 +56,9 @@ const SIDE: usize = 32;
 const DRAWN: usize = 4;
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
-    let (weights, profile) = MODEL.context("built without models/resnet20-cifar10: this program carries no network")?;
-    let profile = Profile::from_bytes(profile, &Limits::default())?;
+    let profile = Profile::from_bytes(PROFILE, &Limits::default())?;
     let tap = profile.tap(&args.tap)?;
-    let network = Network::from_tensors(NetworkKind::ResNet20, TensorMap::from_bytes(weights)?, &Device::default())?;
+    let network = Network::from_tensors(NetworkKind::ResNet20, TensorMap::from_bytes(WEIGHTS)?, &Device::default())?;
     let images = sample()?;
     let mut file = Output::create(&args.picture, true)?;
 
