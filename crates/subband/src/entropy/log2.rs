@@ -1,10 +1,22 @@
 //! Logarithms in fixed point: costs steer which table codes what, and every machine must choose alike.
 
+use std::sync::LazyLock;
+
 /// Fraction bits of costs and logarithms.
 pub(crate) const COST_BITS: u32 = 16;
 
+/// Logarithms of small numbers: most counts of a map are small, and clustering asks for them all the time.
+static SMALL: LazyLock<Vec<u32>> = LazyLock::new(|| (0..1 << 13).map(|x| computed(x) as u32).collect());
+
 /// `log2(x)` in units of 2^-16, rounded down; 0 for 0.
 pub(crate) fn log2(x: u64) -> u64 {
+    match SMALL.get(x as usize) {
+        Some(&small) => u64::from(small),
+        None => computed(x),
+    }
+}
+
+fn computed(x: u64) -> u64 {
     if x == 0 {
         return 0;
     }

@@ -160,3 +160,67 @@ pub(crate) fn decode_chunk(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coding::Coding;
+    use crate::entropy::Histogram;
+    use crate::plane::PlaneBuffers;
+    use crate::quantize::Steps;
+    use crate::wavelet::Wavelet;
+
+    /// Payload bytes and, beside them, the order-0 entropy of the tokens under the payload's own contexts
+    /// plus the raw bits, in bytes.
+    fn payload_and_entropy(shape: [usize; 3], step: f32) -> (f64, f64) {
+        let [channels, height, width] = shape;
+        let coding = Coding::new(Wavelet::Haar, 3, Steps::Uniform(step));
+        let quantizer = PlaneQuantizer::new(coding, channels, height, width).unwrap();
+        let mut indices = IndexBlocks::default();
+        indices.reset(&quantizer.layout, channels);
+        let mut state = 7u32;
+        for channel in 0..channels {
+            let mut plane: Vec<f32> = (0..height * width)
+                .map(|i| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let noise = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
+                    let (x, y) = ((i % width) as f32, (i / width) as f32);
+                    ((x / 5.0 + channel as f32).sin() * (y / 6.0).cos() + 1.5 * noise).max(0.0)
+                })
+                .collect();
+            quantizer.forward(channel, &mut plane, channel, &mut PlaneBuffers::default(), &mut indices);
+        }
+        let subbands = quantizer.layout.blocks.len();
+        let mut histograms = vec![Histogram::EMPTY; subbands * channels];
+        for (i, histogram) in histograms.iter_mut().enumerate() {
+            histogram.count(indices.block(&quantizer.layout, i / channels, i % channels));
+        }
+        let prepared = PreparedTables::for_encoding(ContextTables::for_stream(&histograms, channels));
+        let mut by_table = vec![Histogram::EMPTY; prepared.contexts.tables().len()];
+        for (i, histogram) in histograms.iter().enumerate() {
+            by_table[prepared.contexts.table_of(i / channels, i % channels) as usize].add(histogram);
+        }
+        let tokens: u64 = by_table.iter().map(Histogram::entropy).sum();
+        let raw: u64 = indices.values().iter().map(|&index| u64::from(raw_bits(token(index)))).sum();
+        let mut payload = Vec::new();
+        encode_chunk(&quantizer, &prepared, 0, &indices, &mut ChunkScratch::default(), &mut payload);
+        (payload.len() as f64, (tokens as f64 / 65_536.0 + raw as f64) / 8.0)
+    }
+
+    #[test]
+    fn payloads_are_within_one_percent_of_their_entropy() {
+        for step in [0.05, 0.3, 0.8, 1.5] {
+            for shape in [[16, 32, 32], [17, 31, 33], [64, 56, 56]] {
+                let (payload, entropy) = payload_and_entropy(shape, step);
+                println!(
+                    "{shape:?} step {step}: {payload} bytes, entropy {entropy:.1}, +{:.2}%",
+                    100.0 * (payload / entropy - 1.0)
+                );
+                assert!(payload <= entropy * 1.01, "{shape:?} {step}: {payload} {entropy}");
+            }
+            let (payload, entropy) = payload_and_entropy([64, 8, 8], step);
+            println!("[64, 8, 8] step {step}: {payload} bytes, entropy {entropy:.1}");
+            assert!(payload <= entropy * 1.04 + 8.0, "64x8x8 {step}: {payload} {entropy}");
+        }
+    }
+}
