@@ -22,3 +22,15 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
         assert!((g - w).abs() <= tolerance * scale, "{what}: value {i} is {g}, should be {w} (largest {scale})");
     }
 }
+
+/// As [`assert_close`] for sums of terms of both signs, whose size says nothing of their rounding: the
+/// error is held against the L2 norm of the terms, which a sum of random signs is as large as.
+#[allow(dead_code)] // Not every test file has such sums.
+pub fn assert_sums_close(what: &str, got: &[f32], want: &[f32], terms: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), want.len(), "{what}: length");
+    let norm = terms.iter().map(|v| v * v).sum::<f32>().sqrt();
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        let allowed = tolerance * (norm / 10.0).max(w.abs());
+        assert!((g - w).abs() <= allowed, "{what}: value {i} is {g}, should be {w} (terms of norm {norm})");
+    }
+}
