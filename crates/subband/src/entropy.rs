@@ -10,7 +10,7 @@ mod log2;
 mod rans;
 mod symbol;
 
-pub(crate) use bit_io::{BitReader, BitWriter};
+pub(crate) use bit_io::{BitReader, BitWriter, bits_for};
 pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;
 pub(crate) use histogram::Histogram;

@@ -94,10 +94,8 @@ impl TapCodec {
     /// The map that `scratch` was last used for as a self-contained stream, its tables inside.
     pub fn self_contained(&self, scratch: &mut Scratch) -> Vec<u8> {
         let MapQuantizer { quantizer, channels, shape, .. } = &self.map;
-        let mut histograms = vec![Histogram::EMPTY; self.subbands() * channels];
-        self.map.for_each_block(&scratch.indices, |subband, channel, indices| {
-            histograms[subband * channels + channel].count(indices);
-        });
+        let mut histograms = self.map.no_counts();
+        self.map.count(&scratch.indices, &mut histograms);
         let tables = ContextTables::for_stream(&histograms, *channels);
         let prepared = PreparedTables::for_encoding(tables.clone());
         scratch.payload.clear();
@@ -125,8 +123,7 @@ impl TapCalibrator {
     /// For maps of shape `[C, H, W]`. Errors: an empty shape, a coding that does not validate.
     pub fn new(name: &str, shape: [usize; 3], coding: crate::Coding) -> Result<Self> {
         let map = MapQuantizer::new(name, shape, coding)?;
-        let contexts = map.quantizer.layout.blocks.len() * map.channels;
-        Ok(TapCalibrator { map, histograms: vec![Histogram::EMPTY; contexts] })
+        Ok(TapCalibrator { histograms: map.no_counts(), map })
     }
 
     /// Counts the indices of one map and decodes it into `decoded`, for the network to go on with.
@@ -136,11 +133,7 @@ impl TapCalibrator {
     pub fn observe(&mut self, map: &[f32], scratch: &mut Scratch, decoded: &mut [f32]) -> Result<MapStats> {
         self.map.check_size(decoded.len())?;
         let stats = self.map.forward(map, scratch)?;
-        let channels = self.map.channels;
-        let histograms = &mut self.histograms;
-        self.map.for_each_block(&scratch.indices, |subband, channel, indices| {
-            histograms[subband * channels + channel].count(indices);
-        });
+        self.map.count(&scratch.indices, &mut self.histograms);
         self.map.inverse(scratch, decoded);
         Ok(stats)
     }
@@ -229,6 +222,18 @@ impl MapQuantizer {
         for (channel, target) in map.chunks_exact_mut(self.quantizer.layout.plane()).enumerate() {
             self.quantizer.inverse(channel, &scratch.indices, channel, &mut scratch.buffers, target);
         }
+    }
+
+    /// Empty histograms by subband, then channel.
+    fn no_counts(&self) -> Vec<Histogram> {
+        vec![Histogram::EMPTY; self.quantizer.layout.blocks.len() * self.channels]
+    }
+
+    /// Adds the coded indices to histograms by subband, then channel.
+    fn count(&self, indices: &IndexBlocks, histograms: &mut [Histogram]) {
+        self.for_each_block(indices, |subband, channel, block| {
+            histograms[subband * self.channels + channel].count(block);
+        });
     }
 
     fn for_each_block(&self, indices: &IndexBlocks, mut visit: impl FnMut(usize, usize, &[i32])) {

@@ -2,6 +2,11 @@
 
 use crate::error::{Error, Result};
 
+/// Bits that a number below `limit` takes; 0 for limits of 0 and 1.
+pub(crate) fn bits_for(limit: usize) -> u32 {
+    limit.next_power_of_two().trailing_zeros()
+}
+
 /// Appends bits to a byte buffer.
 #[derive(Debug, Default)]
 pub(crate) struct BitWriter {

@@ -147,16 +147,10 @@ fn merge_pairs(clusters: &mut Vec<Histogram>, limits: ClusterLimits) {
 mod tests {
     use super::*;
 
-    fn histogram(counts: &[u32]) -> Histogram {
-        let mut histogram = Histogram::EMPTY;
-        histogram.counts[..counts.len()].copy_from_slice(counts);
-        histogram
-    }
-
     #[test]
     fn alike_contexts_share_a_table() {
-        let flat = histogram(&[1000, 1000, 1000, 1000]);
-        let peaked = histogram(&[4000, 10]);
+        let flat = Histogram::of(&[1000, 1000, 1000, 1000]);
+        let peaked = Histogram::of(&[4000, 10]);
         let contexts = [flat.clone(), peaked.clone(), Histogram::EMPTY, flat.clone(), peaked.clone()];
         let (assignment, tables) = cluster(&contexts, ClusterLimits { max_tables: 8, tables_cost: true });
         assert_eq!(tables.len(), 2);
@@ -169,7 +163,7 @@ mod tests {
 
     #[test]
     fn many_contexts_are_bounded_and_keep_their_counts() {
-        let contexts: Vec<Histogram> = (0..300).map(|i| histogram(&[1000, i * 3, i, i / 3])).collect();
+        let contexts: Vec<Histogram> = (0..300).map(|i| Histogram::of(&[1000, i * 3, i, i / 3])).collect();
         let (assignment, tables) = cluster(&contexts, ClusterLimits { max_tables: 16, tables_cost: false });
         assert!(tables.len() <= 16 && tables.len() > 8);
         assert_eq!(

@@ -2,7 +2,7 @@
 //!
 //! A context is a pair of subband and channel group. Several contexts may share a table.
 
-use super::bit_io::{BitReader, BitWriter};
+use super::bit_io::{BitReader, BitWriter, bits_for};
 use super::cluster::{ClusterLimits, cluster, table_cost};
 use super::frequency_table::FrequencyTable;
 use super::histogram::Histogram;
@@ -160,11 +160,6 @@ fn read_numbers(reader: &mut BitReader, count: usize, limit: usize) -> Result<Ve
         numbers.push(number as u8);
     }
     Ok(numbers)
-}
-
-/// Bits that a number below `limit` takes.
-fn bits_for(limit: usize) -> u32 {
-    limit.next_power_of_two().trailing_zeros()
 }
 
 /// Ranks channels by their number of non-zero indices and cuts the ranking into equal groups.

@@ -90,9 +90,10 @@ impl FrequencyTable {
         u32::from(self.cumulative[token as usize])
     }
 
-    /// The only token of this table, if there is just one: then nothing is coded.
+    /// The only token of this table, if there is just one: then nothing is coded. Only the rest token can
+    /// have the whole sum, which is beyond the grid.
     pub fn certain(&self) -> Option<u8> {
-        self.frequencies.iter().position(|&f| u32::from(f) == SCALE).map(|token| token as u8)
+        (self.frequency(self.rest) == SCALE).then_some(self.rest)
     }
 
     /// What each token costs, in units of 2^-16 bits; tokens without a share as the escape (which is
@@ -189,27 +190,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn histogram(counts: &[u32]) -> Histogram {
-        let mut histogram = Histogram::EMPTY;
-        histogram.counts[..counts.len()].copy_from_slice(counts);
-        histogram
-    }
-
     #[test]
     fn by_hand() {
-        let table = FrequencyTable::from_histogram(&histogram(&[2, 1, 1]), false);
+        let table = FrequencyTable::from_histogram(&Histogram::of(&[2, 1, 1]), false);
         assert_eq!([table.frequency(0), table.frequency(1), table.frequency(2)], [2048, 1024, 1024]);
         assert_eq!(table.cumulative(2), 3072);
         assert_eq!(table.costs()[..3], [1 << 16, 2 << 16, 2 << 16]);
         assert_eq!(FrequencyTable::from_histogram(&Histogram::EMPTY, false).certain(), Some(0));
-        let table = FrequencyTable::from_histogram(&histogram(&[1_000_000, 0, 1]), true);
+        let table = FrequencyTable::from_histogram(&Histogram::of(&[1_000_000, 0, 1]), true);
         assert_eq!([table.frequency(2), table.frequency(ESCAPE), table.frequency(1)], [1, 1, 0]);
     }
 
     proptest! {
         #[test]
         fn tables_come_back(counts in prop::collection::vec(prop_oneof![Just(0u32), 0u32..8, 0u32..100_000], 1..=TOKENS), escape in any::<bool>()) {
-            let table = FrequencyTable::from_histogram(&histogram(&counts), escape);
+            let table = FrequencyTable::from_histogram(&Histogram::of(&counts), escape);
             for (token, &count) in counts.iter().enumerate() {
                 prop_assert!(count == 0 || table.frequency(token as u8) > 0);
             }

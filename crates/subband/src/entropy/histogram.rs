@@ -12,6 +12,14 @@ pub(crate) struct Histogram {
 impl Histogram {
     pub const EMPTY: Histogram = Histogram { counts: [0; TOKENS] };
 
+    /// The first tokens' counts, the others 0.
+    #[cfg(test)]
+    pub fn of(counts: &[u32]) -> Self {
+        let mut histogram = Histogram::EMPTY;
+        histogram.counts[..counts.len()].copy_from_slice(counts);
+        histogram
+    }
+
     pub fn count(&mut self, indices: &[i32]) {
         // Four tallies in turn: one would wait for its own last store at every zero.
         let mut tallies = [[0u32; TOKENS]; 4];

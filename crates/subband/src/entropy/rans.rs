@@ -200,9 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn table(counts: &[u32]) -> FrequencyTable {
-        let mut histogram = Histogram::EMPTY;
-        histogram.counts[..counts.len()].copy_from_slice(counts);
-        FrequencyTable::from_histogram(&histogram, false)
+        FrequencyTable::from_histogram(&Histogram::of(counts), false)
     }
 
     fn encode(tables: &[FrequencyTable], runs: &[Run], tokens: &[u8], lane_bits: u32) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use super::bytes::{ByteReader, put_f32, put_varint};
 use crate::coding::Coding;
-use crate::entropy::{BitReader, BitWriter};
+use crate::entropy::{BitReader, BitWriter, bits_for};
 use crate::error::{Error, Result};
 use crate::mask::ChannelMask;
 use crate::quantize::Steps;
@@ -98,7 +98,7 @@ fn write_mask(mask: &ChannelMask, out: &mut Vec<u8>) {
     }
     for word in mask.words() {
         let number = distinct.binary_search(word).expect("all words are listed");
-        writer.write(number as u32, number_bits(distinct.len()));
+        writer.write(number as u32, bits_for(distinct.len()));
     }
     out.extend_from_slice(writer.finish());
 }
@@ -116,16 +116,12 @@ fn read_mask(reader: &mut ByteReader, levels: u8, channels: usize) -> Result<Cha
     }
     let mut words = Vec::new();
     for _ in 0..channels {
-        let number = bits.read(number_bits(count))? as usize;
+        let number = bits.read(bits_for(count))? as usize;
         let word = distinct.get(number).ok_or_else(|| Error::corrupt(format!("mask pattern {number} of {count}")))?;
         words.push(*word);
     }
     reader.take(bits.finish()?)?;
     ChannelMask::from_words(levels, words)
-}
-
-fn number_bits(count: usize) -> u32 {
-    count.next_power_of_two().trailing_zeros()
 }
 
 #[cfg(test)]
