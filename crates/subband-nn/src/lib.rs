@@ -9,6 +9,7 @@ mod error;
 pub mod evaluate;
 mod files;
 mod network;
+mod ops;
 mod per_image;
 mod progress;
 mod rank;

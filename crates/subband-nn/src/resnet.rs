@@ -1,18 +1,15 @@
 //! The residual networks of He et al. (2016), CIFAR and ImageNet layouts, as burn modules.
-//!
-//! Trained here, a BatchNorm's running variance averages the biased variances of its batches, where PyTorch's averages the
-//! unbiased ones: burn's definition, smaller by one part in the values of a channel (8,192 at the smallest map, batch 128).
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Tensor, s};
 
 use crate::error::Result;
 use crate::network::{NetworkKind, Shortcut};
+use crate::ops;
 use crate::taps::{TapHook, TapSite};
 
 /// The modules of one residual network; `weights.rs` knows which PyTorch name each parameter carries.
@@ -89,7 +86,7 @@ impl ResNet {
             Some(site) => hook(site, map),
             None => Ok(map),
         };
-        let mut x = tap(relu(conv_bn(images, &self.conv1, &self.bn1)))?;
+        let mut x = tap(conv_norm(images, &self.conv1, &self.bn1, None, true))?;
         if let Some(pool) = &self.pool {
             x = pool.forward(x);
         }
@@ -118,13 +115,12 @@ impl BasicBlock {
     }
 
     fn forward(&self, x: Tensor<4>, tap: &mut impl FnMut(Tensor<4>) -> Result<Tensor<4>>) -> Result<Tensor<4>> {
-        let inner = tap(relu(conv_bn(x.clone(), &self.conv1, &self.bn1)))?;
-        let residual = conv_bn(inner, &self.conv2, &self.bn2);
+        let inner = tap(conv_norm(x.clone(), &self.conv1, &self.bn1, None, true))?;
         let shortcut = match &self.projection {
-            Some(projection) => conv_bn(x, &projection.conv, &projection.bn),
-            None => subsample_and_pad(x, residual.dims()),
+            Some(projection) => conv_norm(x, &projection.conv, &projection.bn, None, false),
+            None => subsample_and_pad(x, inner.dims()),
         };
-        tap(relu(residual + shortcut))
+        tap(conv_norm(inner, &self.conv2, &self.bn2, Some(shortcut), true))
     }
 }
 
@@ -141,8 +137,30 @@ fn subsample_and_pad(x: Tensor<4>, [_, to, height, width]: [usize; 4]) -> Tensor
     x.pad([(0, 0), (before, after), (0, 0), (0, 0)], PadMode::Constant(0.0))
 }
 
-fn conv_bn(x: Tensor<4>, conv: &Conv2d, bn: &BatchNorm) -> Tensor<4> {
-    bn.forward(conv.forward(x))
+/// A convolution, normalised, with `residual` added and clipped at zero if `clip`. Statistics are those of the batch in
+/// training, which moves the running ones towards them, and the running ones otherwise.
+fn conv_norm(x: Tensor<4>, conv: &Conv2d, bn: &BatchNorm, residual: Option<Tensor<4>>, clip: bool) -> Tensor<4> {
+    let (weight, stride, padding) = (conv.weight.val(), conv.stride[0], conv.kernel_size[0] / 2);
+    let (gamma, beta) = (bn.gamma.val(), bn.beta.val());
+    if !x.device().is_autodiff() {
+        // Folded: (x * w - mean) * scale + beta is one convolution with a bias.
+        let scale = gamma / (bn.running_var.value() + bn.epsilon).sqrt();
+        let bias = beta - bn.running_mean.value() * scale.clone();
+        let [channels] = scale.dims();
+        let weight = weight * scale.reshape([channels, 1, 1, 1]);
+        return ops::conv_bias(x, weight, bias, residual, clip, [stride, padding]);
+    }
+    let x = ops::conv(x, weight, stride, padding);
+    let [batch, _, height, width] = x.dims();
+    let count = (batch * height * width) as f64;
+    let result = ops::norm(x, gamma, beta, residual, clip, bn.epsilon);
+    // As PyTorch, which averages the unbiased variance: what is normalised by later is the whole population's.
+    let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
+    for (running, new) in [(&bn.running_mean, result.mean), (&bn.running_var, unbiased)] {
+        let old = running.value_sync();
+        running.update((old.mul_scalar(1.0 - bn.momentum) + new.mul_scalar(bn.momentum)).detach());
+    }
+    result.output
 }
 
 /// A convolution without bias that keeps the size at stride 1.
