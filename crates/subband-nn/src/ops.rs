@@ -6,6 +6,8 @@
 
 mod autodiff;
 mod flex;
+#[cfg(test)]
+mod tests;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};

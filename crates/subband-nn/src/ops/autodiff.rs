@@ -92,7 +92,8 @@ impl Backward<Flex, 2> for ConvBackward {
         if let Some(node) = x_node {
             let mut dx = buffer(shape.input_len());
             conv2d_input_gradient(Isa::best(), &shape, dy.values(), weight.values(), &mut dx);
-            gradients.register::<Flex>(node.id, tensor(dx, [shape.batch, shape.in_channels, shape.height, shape.width]));
+            gradients
+                .register::<Flex>(node.id, tensor(dx, [shape.batch, shape.in_channels, shape.height, shape.width]));
         }
     }
 }

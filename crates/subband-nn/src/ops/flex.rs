@@ -1,9 +1,9 @@
 //! The operations on burn's CPU backend: `subband-kernels` behind burn's tensors.
 
 use burn::backend::Flex;
+use burn::backend::TensorMetadata;
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
-use burn::backend::TensorMetadata;
 use subband_kernels::{BatchNorm, BatchStats, ConvShape, Epilogue, Isa, conv2d};
 
 use super::{InferenceOps, NetworkOps};
@@ -97,8 +97,13 @@ pub(super) fn norm_with_stats(
     let residual = residual.map(Floats::of);
     let mut y = buffer(x.values().len());
     let residual = residual.as_ref().map(Floats::values);
-    let stats =
-        batch_norm(shape, gamma.values(), beta.values(), epsilon).forward(Isa::best(), x.values(), residual, relu, &mut y);
+    let stats = batch_norm(shape, gamma.values(), beta.values(), epsilon).forward(
+        Isa::best(),
+        x.values(),
+        residual,
+        relu,
+        &mut y,
+    );
     (tensor(y, shape), stats)
 }
 
