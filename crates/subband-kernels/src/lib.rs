@@ -77,7 +77,9 @@ mod planes;
 pub mod reference;
 mod scratch;
 mod simd;
+mod wavelet_quantize;
 
 pub use batch_norm::{BatchNorm, BatchNormGradients, BatchStats, Clipped};
 pub use conv::{ConvShape, Epilogue, conv2d, conv2d_input_gradient, conv2d_weight_gradient};
 pub use isa::Isa;
+pub use wavelet_quantize::{WaveletQuantize, WaveletQuantizeGradients};

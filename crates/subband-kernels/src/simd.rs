@@ -65,6 +65,12 @@ pub(crate) trait Simd: Copy + Send + Sync {
 
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn abs(self, a: Self::V) -> Self::V;
+    /// The integer part of `a >= 0`; NaN stays NaN.
+    fn trunc(self, a: Self::V) -> Self::V;
+    /// `a` with its sign changed where the sign bit of `by` is set.
+    fn flip_sign(self, a: Self::V, by: Self::V) -> Self::V;
     /// `a * b + c`, in one rounding where the instruction set has it.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `max(a, 0)`; NaN stays NaN, so that a diverging network is noticed.

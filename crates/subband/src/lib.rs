@@ -47,6 +47,8 @@ pub use quantize::Steps;
 pub use report::{ErrorReport, Report};
 pub use tap_codec::{MapStats, Scratch, TapCalibrator, TapCodec};
 pub use tensor::{DType, Tensor, TensorData, TensorView, Values};
+#[doc(hidden)]
+pub use wavelet::{Extension, Lifting, LiftingStep};
 pub use wavelet::{MAX_LEVELS, Orientation, Subband, Wavelet};
 
 /// The examples of the README.

@@ -52,6 +52,29 @@ impl Simd for Portable {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V {
         from_fn(|i| a[i] - b[i])
     }
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::V) -> Self::V {
+        from_fn(|i| a[i].abs())
+    }
+    /// `f32::trunc` is a call into libm on SSE2. Adding 2^23 leaves no room for a fraction, but rounds to nearest;
+    /// from there on all floats are integers.
+    #[inline(always)]
+    fn trunc(self, a: Self::V) -> Self::V {
+        const NO_FRACTION: f32 = (1 << 23) as f32;
+        from_fn(|i| {
+            let nearest = (a[i] + NO_FRACTION) - NO_FRACTION;
+            let below = if nearest > a[i] { nearest - 1.0 } else { nearest };
+            if a[i] < NO_FRACTION { below } else { a[i] }
+        })
+    }
+    #[inline(always)]
+    fn flip_sign(self, a: Self::V, by: Self::V) -> Self::V {
+        from_fn(|i| f32::from_bits(a[i].to_bits() ^ by[i].to_bits() & (1 << 31)))
+    }
     /// Two roundings: without the CPU feature `f32::mul_add` is a call into libm.
     #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {

@@ -64,6 +64,10 @@ impl Simd for Avx512 {
     lanewise! { single:
         add(a, b) = _mm512_add_ps;
         sub(a, b) = _mm512_sub_ps;
+        mul(a, b) = _mm512_mul_ps;
+        abs(a) = abs16;
+        trunc(a) = trunc16;
+        flip_sign(a, by) = flip_sign16;
         fma(a, b, c) = _mm512_fmadd_ps;
         relu(a) = relu16;
         where_positive(sign, v) = where_positive16;
@@ -147,6 +151,26 @@ fn where_positive16(sign: __m512, v: __m512) -> __m512 {
     _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(sign, _mm512_setzero_ps()), v)
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn abs16(a: __m512) -> __m512 {
+    _mm512_abs_ps(a)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn trunc16(a: __m512) -> __m512 {
+    _mm512_roundscale_ps::<{ _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC }>(a)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn flip_sign16(a: __m512, by: __m512) -> __m512 {
+    // The logic of floats would want AVX-512 DQ.
+    let sign = _mm512_and_si512(_mm512_castps_si512(by), _mm512_set1_epi32(i32::MIN));
+    _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign))
+}
+
 /// Ones in the first `min(n, 16)` bits.
 #[inline(always)]
 fn first_bits(n: usize) -> u16 {
@@ -171,6 +195,10 @@ impl Simd for Avx2 {
     lanewise! { pair:
         add(a, b) = _mm256_add_ps;
         sub(a, b) = _mm256_sub_ps;
+        mul(a, b) = _mm256_mul_ps;
+        abs(a) = abs8;
+        trunc(a) = trunc8;
+        flip_sign(a, by) = flip_sign8;
         fma(a, b, c) = _mm256_fmadd_ps;
         relu(a) = relu8;
         where_positive(sign, v) = where_positive8;
@@ -251,6 +279,24 @@ fn relu8(a: __m256) -> __m256 {
 #[target_feature(enable = "avx2")]
 fn where_positive8(sign: __m256, v: __m256) -> __m256 {
     _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(sign, _mm256_setzero_ps()), v)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn abs8(a: __m256) -> __m256 {
+    _mm256_andnot_ps(_mm256_set1_ps(-0.0), a)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn trunc8(a: __m256) -> __m256 {
+    _mm256_round_ps::<{ _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC }>(a)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn flip_sign8(a: __m256, by: __m256) -> __m256 {
+    _mm256_xor_ps(a, _mm256_and_ps(by, _mm256_set1_ps(-0.0)))
 }
 
 /// Pairs, then fours (both within 128 bits), then halves.

@@ -110,9 +110,12 @@ fn s_transform_inverse(low: &mut [i32], high: &mut [i32], _lanes: usize) {
 
 // LeGall 5/3. The float form is scaled by sqrt(2) and its inverse, which brings the synthesis norms near 1.
 
+pub(super) const PREDICT_53: f32 = -0.5;
+pub(super) const UPDATE_53: f32 = 0.25;
+
 fn legall_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
-    predict(high, low, lanes, |h, a, b| h - 0.5 * (a + b));
-    update(low, high, lanes, |l, a, b| l + 0.25 * (a + b));
+    predict(high, low, lanes, |h, a, b| h + PREDICT_53 * (a + b));
+    update(low, high, lanes, |l, a, b| l + UPDATE_53 * (a + b));
     scale(low, SQRT_2);
     scale(high, FRAC_1_SQRT_2);
 }
@@ -120,8 +123,8 @@ fn legall_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
 fn legall_inverse(low: &mut [f32], high: &mut [f32], lanes: usize) {
     scale(low, FRAC_1_SQRT_2);
     scale(high, SQRT_2);
-    update(low, high, lanes, |l, a, b| l - 0.25 * (a + b));
-    predict(high, low, lanes, |h, a, b| h + 0.5 * (a + b));
+    update(low, high, lanes, |l, a, b| l - UPDATE_53 * (a + b));
+    predict(high, low, lanes, |h, a, b| h - PREDICT_53 * (a + b));
 }
 
 fn legall_reversible_forward(low: &mut [i32], high: &mut [i32], lanes: usize) {
@@ -136,13 +139,13 @@ fn legall_reversible_inverse(low: &mut [i32], high: &mut [i32], lanes: usize) {
 
 // CDF 9/7, ITU-T T.800 table F.4; K is 1.230174105. The low-pass DC gain is sqrt(2).
 
-const ALPHA: f32 = -1.586_134_3;
-const BETA: f32 = -0.052_980_12;
-const GAMMA: f32 = 0.882_911_1;
-const DELTA: f32 = 0.443_506_85;
+pub(super) const ALPHA: f32 = -1.586_134_3;
+pub(super) const BETA: f32 = -0.052_980_12;
+pub(super) const GAMMA: f32 = 0.882_911_1;
+pub(super) const DELTA: f32 = 0.443_506_85;
 /// sqrt(2) / K and its inverse.
-const LOW_SCALE: f32 = 1.149_604_4;
-const HIGH_SCALE: f32 = 0.869_864_4;
+pub(super) const LOW_SCALE: f32 = 1.149_604_4;
+pub(super) const HIGH_SCALE: f32 = 0.869_864_4;
 
 fn cdf97_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
     predict(high, low, lanes, |h, a, b| h + ALPHA * (a + b));
@@ -165,13 +168,13 @@ fn cdf97_inverse(low: &mut [f32], high: &mut [f32], lanes: usize) {
 // Daubechies db2 with periodic extension. A signal of odd length is split into its first n - 1 samples,
 // which wrap around among themselves, and the last one, which joins the low-pass samples times sqrt(2).
 
-const SQRT_3: f32 = 1.732_050_8;
+pub(super) const SQRT_3: f32 = 1.732_050_8;
 /// sqrt(3) / 4 and (sqrt(3) - 2) / 4.
-const DB2_A: f32 = 0.433_012_7;
-const DB2_B: f32 = -0.066_987_3;
+pub(super) const DB2_A: f32 = 0.433_012_7;
+pub(super) const DB2_B: f32 = -0.066_987_3;
 /// (sqrt(3) - 1) / sqrt(2) and (sqrt(3) + 1) / sqrt(2), each the other's inverse.
-const DB2_LOW: f32 = 0.517_638_1;
-const DB2_HIGH: f32 = 1.931_851_6;
+pub(super) const DB2_LOW: f32 = 0.517_638_1;
+pub(super) const DB2_HIGH: f32 = 1.931_851_6;
 
 /// `target[i] = step(target[i], source[i], source[i + shift])` around the circle, `shift` = 1 or -1
 /// sample.
