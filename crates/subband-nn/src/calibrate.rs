@@ -12,6 +12,8 @@ use serde::Serialize;
 use subband::{Coding, Profile, Steps, Wavelet};
 
 pub use statistics::TapStatistics;
+pub(crate) use statistics::measure;
+pub(crate) use thesis::thesis_step;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -205,6 +207,16 @@ pub fn calibrate(
     progress.end();
     let saturated = counted.saturated;
     Ok(Calibration { profile: counted.into_profile(&network)?, statistics, step_scale, search, saturated })
+}
+
+/// A profile of given codings, with tables counted on `data` with the codec in the loop.
+pub(crate) fn profile_for(
+    network: &Network,
+    data: &Dataset,
+    codings: &[TapCoding],
+    progress: &mut dyn Progress,
+) -> Result<Profile> {
+    count::count(network, data, codings, "counting", progress)?.into_profile(network)
 }
 
 /// A tap and how its maps are coded.

@@ -14,6 +14,7 @@ mod per_image;
 mod progress;
 mod rank;
 mod resnet;
+pub mod retrain;
 mod rng;
 mod taps;
 mod tensor_map;

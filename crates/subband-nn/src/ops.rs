@@ -6,6 +6,7 @@
 
 mod autodiff;
 mod flex;
+mod quantize;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
+
+pub(crate) use quantize::{QuantizeSettings, Quantized, wavelet_quantize};
 
 /// The custom operations, as burn registers them: plain tensors of one backend.
 #[backend_extension(Flex, Autodiff)]

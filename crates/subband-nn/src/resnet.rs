@@ -76,6 +76,15 @@ impl ResNet {
         }
     }
 
+    /// Sets how far the running statistics move towards those of each training batch, 0 to 1.
+    pub fn set_norm_momentum(&mut self, momentum: f64) {
+        let blocks = self.stages.iter_mut().flatten().flat_map(|block| {
+            let projection = block.projection.iter_mut().map(|projection| &mut projection.bn);
+            [&mut block.bn1, &mut block.bn2].into_iter().chain(projection)
+        });
+        blocks.chain([&mut self.bn1]).for_each(|norm| norm.momentum = momentum);
+    }
+
     /// Class scores for a batch of normalised images; `hook` sees every ReLU output, in the order of `sites`.
     ///
     /// # Shapes

@@ -14,6 +14,10 @@ mod run;
 mod schedule;
 
 pub use config::TrainConfig;
-pub use metrics::EpochMetrics;
+pub use metrics::{EpochMetrics, RateMetrics};
 pub use run::{TrainOutcome, train};
 pub use schedule::Schedule;
+
+pub(crate) use checkpoint::{RunFolder, State};
+pub(crate) use optimizer::Sgd;
+pub(crate) use run::{run, shuffled_batches, split, validate};

@@ -78,7 +78,7 @@ impl Sums {
 }
 
 /// One pass over `data` without the codec.
-pub(super) fn measure(
+pub(crate) fn measure(
     network: &Network,
     data: &Dataset,
     sites: &[TapSite],

@@ -32,6 +32,14 @@ fn shares(kind: NetworkKind) -> Result<&'static [f64]> {
     }
 }
 
+/// The thesis's step for tap number `index`, on the scale of the map itself: what it is on the uint8 scale, times
+/// the largest value over 255.
+pub(crate) fn thesis_step(kind: NetworkKind, taps: Taps, index: usize, tap: &TapStatistics) -> Result<f32> {
+    check(kind, taps)?;
+    let max = if tap.max > 0.0 { tap.max } else { 1.0 };
+    Ok(max * shares(kind)?[index] as f32)
+}
+
 /// Prescaled by the largest value seen so that it becomes 255; the last tap keeps the approximation only, since
 /// average pooling follows it.
 pub(super) fn codings(kind: NetworkKind, statistics: &[TapStatistics]) -> Result<Vec<TapCoding>> {

@@ -14,7 +14,7 @@ use crate::weights::NamePath;
 ///
 /// As PyTorch defines it: `g += decay * p; v = momentum * v + g; p -= rate * (g + momentum * v)` (Nesterov).
 /// burn's own differs in the default dampening and keys its state by numbers that change from run to run.
-pub(super) struct Sgd {
+pub(crate) struct Sgd {
     kind: NetworkKind,
     momentum: f64,
     nesterov: bool,

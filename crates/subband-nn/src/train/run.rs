@@ -3,17 +3,19 @@ use std::time::Instant;
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use subband::Profile;
 
 use super::augment::augment;
 use super::checkpoint::{RunFolder, State};
 use super::config::TrainConfig;
-use super::metrics::EpochMetrics;
+use super::metrics::{EpochMetrics, RateMetrics};
 use super::optimizer::Sgd;
 use crate::data::{Batch, Cifar10, Dataset, Prefetch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::rank::hits;
+use crate::retrain::{CodecInLoop, Position};
 use crate::rng::Rng;
 
 /// What a finished run leaves.
@@ -45,11 +47,14 @@ pub fn train(
     progress: &mut dyn Progress,
 ) -> Result<TrainOutcome> {
     config.validate()?;
-    let (mut train_set, held_out) = data.both()?;
-    if let Some(limit) = config.limit {
-        train_set = train_set.limit(limit);
-    }
+    let (train_set, held_out) = split(config, data)?;
     train_on(config, &train_set, &held_out, run_dir, progress)
+}
+
+/// The training images, as many as the configuration wants, and the held-out ones.
+pub(crate) fn split(config: &TrainConfig, data: &Cifar10) -> Result<(Dataset, Dataset)> {
+    let (train_set, held_out) = data.both()?;
+    Ok((config.limit.map_or_else(|| train_set.clone(), |limit| train_set.limit(limit)), held_out))
 }
 
 /// [`train`] on any two data sets.
@@ -62,25 +67,13 @@ pub(crate) fn train_on(
 ) -> Result<TrainOutcome> {
     let device = Device::default().autodiff();
     let folder = RunFolder::open(run_dir, config)?;
-    let mut state = match folder.load(config, &device)? {
-        Some(state) => {
-            progress.message(&format!("resumed after epoch {}", state.epochs.len()));
-            state
-        }
-        None => State {
-            network: Network::init(config.network, config.shortcut, config.seed, &device),
-            optimizer: Sgd::new(config),
-            epochs: Vec::new(),
-        },
+    let fresh = State {
+        network: Network::init(config.network, config.shortcut, config.seed, &device),
+        optimizer: Sgd::new(config),
+        codec: None,
+        epochs: Vec::new(),
     };
-    while state.epochs.len() < config.epochs {
-        let metrics = epoch(config, &mut state, train_set, held_out, &device, progress)?;
-        state.epochs.push(metrics);
-        folder.save(&state)?;
-        if let Some(metrics) = state.epochs.last() {
-            progress.epoch(metrics);
-        }
-    }
+    let state = run(config, &folder, fresh, train_set, held_out, progress)?;
     progress.end();
     let best = state.epochs.iter().map(|m| m.held_out_accuracy);
     Ok(TrainOutcome {
@@ -90,15 +83,40 @@ pub(crate) fn train_on(
     })
 }
 
+/// Epochs from where the folder's checkpoint stands, or from `fresh`, to the last.
+pub(crate) fn run(
+    config: &TrainConfig,
+    folder: &RunFolder,
+    fresh: State,
+    train_set: &Dataset,
+    held_out: &Dataset,
+    progress: &mut dyn Progress,
+) -> Result<State> {
+    let mut state = fresh;
+    if folder.load(config, &mut state)? {
+        progress.message(&format!("resumed after epoch {}", state.epochs.len()));
+    }
+    while state.epochs.len() < config.epochs {
+        let (metrics, profile) = epoch(config, &mut state, train_set, held_out, progress)?;
+        state.epochs.push(metrics);
+        folder.save(&state, profile.as_ref())?;
+        if let Some(metrics) = state.epochs.last() {
+            progress.epoch(metrics);
+        }
+    }
+    Ok(state)
+}
+
+/// One epoch; with a codec in the loop, the profile that held-out images were coded with as well.
 fn epoch(
     config: &TrainConfig,
     state: &mut State,
     train_set: &Dataset,
     held_out: &Dataset,
-    device: &Device,
     progress: &mut dyn Progress,
-) -> Result<EpochMetrics> {
+) -> Result<(EpochMetrics, Option<Profile>)> {
     let begun = Instant::now();
+    let device = &Device::default().autodiff();
     let number = state.epochs.len();
     let batches = shuffled_batches(config, train_set, number);
     let steps_per_epoch = train_set.len() / config.batch_size;
@@ -107,15 +125,31 @@ fn epoch(
     let loss_of = CrossEntropyLossConfig::new().with_smoothing(smoothing).init(device);
     let stage = format!("epoch {}/{}", number + 1, config.epochs);
     progress.begin(&stage, (steps_per_epoch * config.batch_size) as u64);
-    let (mut seen, mut loss_sum, mut right, mut rate) = (0, 0.0, 0, 0.0);
+    let mut sums = Sums::default();
+    let mut learning_rate = 0.0;
     for (in_epoch, batch) in batches.enumerate() {
         let batch = batch?;
         let step = number * steps_per_epoch + in_epoch;
+        let at = Position {
+            step,
+            epoch: step as f64 / steps_per_epoch as f64,
+            factor: config.schedule.factor(step, steps, steps_per_epoch),
+        };
         let images = state.network.input(&batch);
-        let scores = state.network.forward(images)?;
-        right += hits(scores.clone(), &batch.labels)?.top1;
-        let loss = loss_of.forward(scores, targets(&batch.labels, device));
-        let value = f64::from(loss.clone().into_scalar::<f32>());
+        let (loss, scores, price) = match &mut state.codec {
+            None => {
+                let scores = state.network.forward(images)?;
+                (loss_of.forward(scores.clone(), targets(&batch.labels, device)), scores, 0.0)
+            }
+            Some(codec) => {
+                let pass = codec.forward(&state.network, images.clone(), at)?;
+                let labels_loss = loss_of.forward(pass.scores.clone(), targets(&batch.labels, device));
+                sums.bits += pass.bits_per_value * batch.len() as f64;
+                (codec.task_loss(pass.scores.clone(), images, labels_loss)?, pass.scores, pass.price)
+            }
+        };
+        sums.right += hits(scores.without_autodiff(), &batch.labels)?.top1;
+        let value = f64::from(loss.clone().into_scalar::<f32>()) + price;
         if !value.is_finite() {
             return Err(Error::new(
                 ErrorKind::NonFinite,
@@ -127,28 +161,64 @@ fn epoch(
             ));
         }
         let mut gradients = loss.backward();
-        rate = config.learning_rate * config.schedule.factor(step, steps, steps_per_epoch);
+        learning_rate = config.learning_rate * at.factor;
         let model = state.network.model.clone();
-        state.network.model = state.optimizer.step(model, &mut gradients, rate);
-        seen += batch.len();
-        loss_sum += value * batch.len() as f64;
-        progress.advance(seen as u64, &format!("loss {:.3}", loss_sum / seen as f64));
+        state.network.model = state.optimizer.step(model, &mut gradients, learning_rate);
+        if let Some(codec) = &mut state.codec {
+            codec.step(&mut gradients, at);
+        }
+        sums.seen += batch.len();
+        sums.loss += value * batch.len() as f64;
+        progress.advance(sums.seen as u64, &sums.note(state.codec.is_some(), begun.elapsed().as_secs_f64()));
     }
     let trained = begun.elapsed().as_secs_f64();
-    let held_out_accuracy = accuracy(&state.network.valid(), held_out)?;
-    Ok(EpochMetrics {
+    let network = state.network.valid();
+    let held_out_measures = validate(&network, held_out, state.codec.as_ref())?;
+    let (mut rate, mut profile) = (None, None);
+    if let Some(codec) = &state.codec {
+        let (tables, held_out_bits_per_value) = codec.real_bits(&network, train_set, held_out, progress)?;
+        profile = Some(tables);
+        rate = Some(RateMetrics {
+            estimated_bits_per_value: sums.bits / sums.seen.max(1) as f64,
+            held_out_bits_per_value,
+            lambda: codec.lambda((number + 1) as f64),
+        });
+    }
+    let metrics = EpochMetrics {
         epoch: number + 1,
-        learning_rate: rate,
-        train_loss: loss_sum / seen.max(1) as f64,
-        train_accuracy: right as f64 / seen.max(1) as f64,
-        held_out_accuracy,
-        images_per_second: seen as f64 / trained,
+        learning_rate,
+        train_loss: sums.loss / sums.seen.max(1) as f64,
+        train_accuracy: sums.right as f64 / sums.seen.max(1) as f64,
+        held_out_loss: held_out_measures.loss,
+        held_out_accuracy: held_out_measures.accuracy,
+        rate,
+        images_per_second: sums.seen as f64 / trained,
         seconds: begun.elapsed().as_secs_f64(),
-    })
+    };
+    Ok((metrics, profile))
+}
+
+/// Running sums of an epoch.
+#[derive(Default)]
+struct Sums {
+    seen: usize,
+    loss: f64,
+    right: usize,
+    bits: f64,
+}
+
+impl Sums {
+    /// What a progress bar says.
+    fn note(&self, has_codec: bool, seconds: f64) -> String {
+        let seen = self.seen.max(1) as f64;
+        let rate = if has_codec { format!(", {:.3} bits", self.bits / seen) } else { String::new() };
+        let (accuracy, speed) = (100.0 * self.right as f64 / seen, seen / seconds.max(1e-9));
+        format!("loss {:.3}, {accuracy:.1}%{rate}, {speed:.0} images/s", self.loss / seen)
+    }
 }
 
 /// The training images of one epoch: in a random order, augmented, whole batches only.
-fn shuffled_batches(config: &TrainConfig, data: &Dataset, epoch: usize) -> Prefetch<Batch> {
+pub(crate) fn shuffled_batches(config: &TrainConfig, data: &Dataset, epoch: usize) -> Prefetch<Batch> {
     let epoch = epoch as u64;
     let mut order: Vec<usize> = (0..data.len()).collect();
     Rng::for_stream(config.seed, &[ORDER, epoch]).shuffle(&mut order);
@@ -162,16 +232,33 @@ fn shuffled_batches(config: &TrainConfig, data: &Dataset, epoch: usize) -> Prefe
     })
 }
 
-/// Share of the images a network for inference classifies right, 0 to 1.
-pub(crate) fn accuracy(network: &Network, data: &Dataset) -> Result<f64> {
-    let (mut right, mut seen) = (0, 0);
+/// What held-out images say.
+pub(crate) struct HeldOut {
+    /// Mean cross entropy.
+    pub loss: f64,
+    /// Share classified right, 0 to 1.
+    pub accuracy: f64,
+}
+
+/// Measures a network for inference, with `codec` in the loop if there is one.
+pub(crate) fn validate(network: &Network, data: &Dataset, codec: Option<&CodecInLoop>) -> Result<HeldOut> {
+    let device = Device::default();
+    let loss_of = CrossEntropyLossConfig::new().init(&device);
+    let (mut right, mut seen, mut loss) = (0, 0, 0.0);
     for batch in data.batches(HELD_OUT_BATCH) {
         let batch = batch?;
-        let scores = network.forward(network.input(&batch))?;
+        let images = network.input(&batch);
+        let scores = match codec {
+            Some(codec) => codec.infer(network, images)?,
+            None => network.forward(images)?,
+        };
+        let mean = loss_of.forward(scores.clone(), targets(&batch.labels, &device));
+        loss += f64::from(mean.into_scalar::<f32>()) * batch.len() as f64;
         right += hits(scores, &batch.labels)?.top1;
         seen += batch.len();
     }
-    Ok(right as f64 / seen.max(1) as f64)
+    let seen = seen.max(1) as f64;
+    Ok(HeldOut { loss: loss / seen, accuracy: right as f64 / seen })
 }
 
 fn targets(labels: &[u32], device: &Device) -> Tensor<1, Int> {

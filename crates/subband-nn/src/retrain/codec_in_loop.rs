@@ -1,0 +1,234 @@
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Gradients, Tensor};
+use subband::Profile;
+
+use super::codec_layer::{CodecLayer, LayerRates};
+use super::config::RetrainConfig;
+use super::selection::SelectionMethod;
+use crate::calibrate::{TapCoding, TapStatistics, measure, profile_for, thesis_step};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::evaluate::bits_per_value;
+use crate::network::Network;
+use crate::ops::{QuantizeSettings, wavelet_quantize};
+use crate::progress::Progress;
+use crate::rng::Rng;
+use crate::taps::TapSite;
+use crate::tensor_map::TensorMap;
+
+/// Training images that the steps' starting points are measured on.
+const MEASURED_IMAGES: usize = 2_000;
+
+/// Streams of random numbers under a run's seed; `train/run.rs` has its own.
+const SELECTION: u64 = 11;
+const NOISE: u64 = 12;
+
+/// All taps' codecs in training, and what they add to the loss.
+#[derive(Clone, Debug)]
+pub(crate) struct CodecInLoop {
+    config: RetrainConfig,
+    layers: Vec<CodecLayer>,
+    teacher: Option<Network>,
+    /// Values of one image's maps over all taps.
+    values: usize,
+}
+
+/// Where in a run a training pass is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub step: usize,
+    /// Epochs behind, with the fraction of the current one.
+    pub epoch: f64,
+    /// What the schedule multiplies learning rates by.
+    pub factor: f64,
+}
+
+/// What a training pass gives.
+pub(crate) struct CodedPass {
+    pub scores: Tensor<2>,
+    /// Estimated bits per value over all taps.
+    pub bits_per_value: f64,
+    /// What is added to the loss for them (its gradient goes in by way of the maps).
+    pub price: f64,
+}
+
+impl CodecInLoop {
+    /// Fresh layers for `network`, whose maps are measured on some of `train`; a copy of it is the teacher.
+    pub fn new(
+        config: &RetrainConfig,
+        network: &Network,
+        train: &Dataset,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
+        let uncoded = network.valid();
+        let sites: Vec<TapSite> = network.sites().iter().filter(|site| config.taps.includes(site)).cloned().collect();
+        let last_site = network.sites().last().map(|site| site.name.clone());
+        let train = train.spread(MEASURED_IMAGES);
+        let statistics = measure(&uncoded, &train, &sites, progress)?;
+        let mut layers = Vec::with_capacity(sites.len());
+        for (index, (site, tap)) in sites.iter().zip(&statistics).enumerate() {
+            let step = first_step(config, network, index, tap)?;
+            let energy = match config.selection.method {
+                SelectionMethod::Energy => finest_energy(config, &uncoded, &train, site, step)?,
+                _ => Vec::new(),
+            };
+            let seed = Rng::for_stream(config.training.seed, &[SELECTION]).next_u64();
+            let is_last = last_site.as_deref() == Some(site.name.as_str());
+            layers.push(CodecLayer::new(
+                site,
+                &config.codec,
+                &config.selection,
+                step,
+                &energy,
+                is_last,
+                [seed, index as u64],
+            ));
+        }
+        let teacher = (config.distillation.weight > 0.0).then_some(uncoded);
+        let values = sites.iter().map(TapSite::values).sum();
+        Ok(Self { config: config.clone(), layers, teacher, values })
+    }
+
+    /// A training pass of `network` with every tap's map through its codec.
+    pub fn forward(&mut self, network: &Network, images: Tensor<4>, at: Position) -> Result<CodedPass> {
+        let RetrainConfig { codec, training, .. } = &self.config;
+        let lambda = self.lambda(at.epoch);
+        let price_of_a_bit = lambda / self.values as f64;
+        let mut noise = codec.noise.then(|| Rng::for_stream(training.seed, &[NOISE, at.step as u64]));
+        let mut bits = 0.0;
+        let mut layers = self.layers.iter_mut();
+        let mut next = layers.next();
+        let scores = network.forward_tapped(images, &mut |site, map| match &mut next {
+            Some(layer) if layer.site().name == site.name => {
+                let (decoded, cost) = layer.forward(map, price_of_a_bit, noise.as_mut().map(Rng::next_u64));
+                bits += cost;
+                next = layers.next();
+                Ok(decoded)
+            }
+            _ => Ok(map),
+        })?;
+        let bits_per_value = bits / self.values as f64;
+        Ok(CodedPass { scores, bits_per_value, price: lambda * bits_per_value })
+    }
+
+    /// The loss of `scores` without the price of bits, `labels_loss` being that on the labels.
+    pub fn task_loss(&self, scores: Tensor<2>, images: Tensor<4>, labels_loss: Tensor<1>) -> Result<Tensor<1>> {
+        let Some(teacher) = &self.teacher else {
+            return Ok(labels_loss);
+        };
+        let (weight, heat) = (self.config.distillation.weight, self.config.distillation.temperature);
+        let targets = teacher.forward(images.without_autodiff())? / heat;
+        let (wanted, log_wanted) = (softmax(targets.clone(), 1), log_softmax(targets, 1));
+        let (wanted, log_wanted) = (wanted.autodiff(), log_wanted.autodiff());
+        let divergence = (wanted * (log_wanted - log_softmax(scores / heat, 1))).sum_dim(1).mean();
+        Ok(labels_loss * (1.0 - weight) + divergence * (weight * heat * heat))
+    }
+
+    /// Learns steps and selections from the gradients of the last training pass.
+    pub fn step(&mut self, gradients: &mut Gradients, at: Position) {
+        let rates = LayerRates {
+            steps: self.config.codec.step_learning_rate * at.factor,
+            selection_factor: at.factor,
+            at_epoch: at.epoch,
+        };
+        self.layers.iter_mut().for_each(|layer| layer.step(gradients, &rates));
+    }
+
+    /// Class scores of a network for inference with every tap's map as its decoder will give it.
+    pub fn infer(&self, network: &Network, images: Tensor<4>) -> Result<Tensor<2>> {
+        network.forward_tapped(images, &mut |site, map| {
+            match self.layers.iter().find(|layer| layer.site().name == site.name) {
+                Some(layer) => Ok(layer.quantize(map)),
+                None => Ok(map),
+            }
+        })
+    }
+
+    /// What the loss pays for a bit per value after `epoch` epochs.
+    pub fn lambda(&self, epoch: f64) -> f64 {
+        let rate = &self.config.rate;
+        if rate.ramp_epochs > 0.0 { rate.lambda * (epoch / rate.ramp_epochs).min(1.0) } else { rate.lambda }
+    }
+
+    /// Bits per value of real packets of some held-out images, against a profile with tables from some of `train`.
+    pub fn real_bits(
+        &self,
+        network: &Network,
+        train: &Dataset,
+        held_out: &Dataset,
+        progress: &mut dyn Progress,
+    ) -> Result<(Profile, f64)> {
+        let count = self.config.finish.epoch_images;
+        let profile = self.profile(network, &train.spread(count), progress)?;
+        let bits = bits_per_value(network, &held_out.spread(count), &profile, "coding held-out images", progress)?;
+        Ok((profile, bits))
+    }
+
+    /// A profile with these steps and selections, and tables from `data`.
+    pub fn profile(&self, network: &Network, data: &Dataset, progress: &mut dyn Progress) -> Result<Profile> {
+        let codings = self.layers.iter().map(CodecLayer::coding).collect::<Result<Vec<TapCoding>>>()?;
+        profile_for(network, data, &codings, progress)
+    }
+
+    pub fn save(&self, to: &mut TensorMap) {
+        self.layers.iter().for_each(|layer| layer.save(to));
+    }
+
+    pub fn load(&mut self, mut from: TensorMap) -> Result<()> {
+        self.layers.iter_mut().try_for_each(|layer| layer.load(&mut from))
+    }
+}
+
+/// Where all steps of a tap start.
+fn first_step(config: &RetrainConfig, network: &Network, index: usize, tap: &TapStatistics) -> Result<f32> {
+    if config.codec.thesis_steps {
+        return thesis_step(network.kind(), config.taps, index, tap);
+    }
+    // A map that is constant on every image has no deviation; any step will do for it.
+    let deviation = if tap.std > 0.0 { tap.std } else { 1.0 };
+    Ok((config.codec.step_scale * deviation) as f32)
+}
+
+/// Mean magnitude of each channel's finest detail coefficients.
+fn finest_energy(
+    config: &RetrainConfig,
+    network: &Network,
+    data: &Dataset,
+    site: &TapSite,
+    step: f32,
+) -> Result<Vec<f64>> {
+    /// Indices this fine are the coefficients, nearly.
+    const FINENESS: f32 = 256.0;
+    let subbands = 3 * usize::from(config.codec.levels) + 1;
+    if subbands == 1 {
+        return Err(Error::argument("selection.method = energy: the codec has no detail subbands at 0 levels"));
+    }
+    let settings = QuantizeSettings {
+        wavelet: config.codec.wavelet,
+        levels: config.codec.levels,
+        rounding: 0.5,
+        reconstruction: 0.0,
+        nonnegative: true,
+        noise: None,
+        price_of_a_bit: 0.0,
+    };
+    let mut energy = vec![0.0; site.shape[0]];
+    for batch in data.batches(250) {
+        let batch = batch?;
+        let mut magnitudes: Vec<f32> = Vec::new();
+        network.forward_tapped(network.input(&batch), &mut |here, map| {
+            if here.name == site.name {
+                let device = map.device();
+                let steps = Tensor::<1>::full([subbands], (step / FINENESS).ln(), &device);
+                let gates = Tensor::<1>::ones([site.shape[0] * subbands], &device);
+                let quantized = wavelet_quantize(map.clone(), steps, gates, settings);
+                magnitudes = quantized.mean_magnitude.into_data().iter().collect();
+            }
+            Ok(map)
+        })?;
+        for (energy, row) in energy.iter_mut().zip(magnitudes.chunks_exact(subbands)) {
+            *energy += row[subbands - 3..].iter().map(|&m| f64::from(m)).sum::<f64>() * batch.len() as f64;
+        }
+    }
+    Ok(energy)
+}

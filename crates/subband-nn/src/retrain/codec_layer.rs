@@ -1,0 +1,195 @@
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use subband::{Coding, Steps, Wavelet};
+
+use super::adam::Learned;
+use super::config::{CodecConfig, StepGranularity};
+use super::selection::{Selection, SelectionConfig};
+use crate::calibrate::TapCoding;
+use crate::error::Result;
+use crate::ops::{Quantized, QuantizeSettings, wavelet_quantize};
+use crate::taps::TapSite;
+use crate::tensor_map::TensorMap;
+
+/// The codec of one tap as a layer that learns its steps and its channel selection.
+#[derive(Clone, Debug)]
+pub(crate) struct CodecLayer {
+    site: TapSite,
+    settings: QuantizeSettings,
+    granularity: StepGranularity,
+    learns_steps: bool,
+    /// Logarithms of the nominal steps, `[S]` or `[C * S]`.
+    log_steps: Learned,
+    selection: Selection,
+    last: Option<LastPass>,
+}
+
+/// What a training pass leaves for the step after it.
+#[derive(Clone, Debug)]
+struct LastPass {
+    log_steps: Tensor<1>,
+    gates: Tensor<1>,
+    mean_magnitude: Vec<f32>,
+    price_of_a_bit: f64,
+}
+
+/// How fast a layer learns in one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayerRates {
+    /// Adam's learning rate of the logarithms of the steps.
+    pub steps: f64,
+    /// What the selection's own learning rate is multiplied by.
+    pub selection_factor: f64,
+    /// Epochs behind, with the fraction of the current one.
+    pub at_epoch: f64,
+}
+
+impl CodecLayer {
+    /// For the maps at `site`, all steps at `step`. `energy` is the mean square of each channel's finest subbands.
+    pub fn new(
+        site: &TapSite,
+        codec: &CodecConfig,
+        selection: &SelectionConfig,
+        step: f32,
+        energy: &[f64],
+        is_last_tap: bool,
+        stream: [u64; 2],
+    ) -> Self {
+        let settings = QuantizeSettings {
+            wavelet: codec.wavelet,
+            levels: codec.levels,
+            rounding: codec.rounding,
+            reconstruction: codec.reconstruction,
+            nonnegative: true,
+            noise: None,
+            price_of_a_bit: 0.0,
+        };
+        let channels = site.shape[0];
+        let subbands = 3 * usize::from(codec.levels) + 1;
+        let count = if codec.steps == StepGranularity::Channel { channels * subbands } else { subbands };
+        Self {
+            site: site.clone(),
+            settings,
+            granularity: codec.steps,
+            learns_steps: codec.learn_steps,
+            log_steps: Learned::new(vec![step.ln(); count]),
+            selection: Selection::new(selection, channels, codec.levels, is_last_tap, energy, stream),
+            last: None,
+        }
+    }
+
+    pub fn site(&self) -> &TapSite {
+        &self.site
+    }
+
+    /// A training pass: what the network goes on with, and an estimate of the bits of one image's map. The loss pays
+    /// `price_of_a_bit` for each; `noise` replaces rounding.
+    pub fn forward(&mut self, map: Tensor<4>, price_of_a_bit: f64, noise: Option<u64>) -> (Tensor<4>, f64) {
+        let device = map.device();
+        let log_steps = leaf(self.log_steps.values.clone(), &device);
+        let gates = leaf(self.selection.gates(), &device);
+        let settings = QuantizeSettings { price_of_a_bit, noise, ..self.settings };
+        let Quantized { decoded, mean_magnitude } = wavelet_quantize(map, log_steps.clone(), gates.clone(), settings);
+        let mean_magnitude: Vec<f32> = mean_magnitude.into_data().iter().collect();
+        let bits = self.bits(&mean_magnitude);
+        self.last = Some(LastPass { log_steps, gates, mean_magnitude, price_of_a_bit });
+        (decoded, bits)
+    }
+
+    /// Inference: what the decoder will give, without gradients.
+    pub fn quantize(&self, map: Tensor<4>) -> Tensor<4> {
+        let device = map.device();
+        let constant = |values: Vec<f32>| {
+            let count = values.len();
+            Tensor::<1>::from_data(TensorData::new(values, [count]), &device)
+        };
+        let log_steps = constant(self.log_steps.values.clone());
+        wavelet_quantize(map, log_steps, constant(self.selection.gates()), self.settings).decoded
+    }
+
+    /// Learns from the gradients of the last training pass.
+    pub fn step(&mut self, gradients: &mut Gradients, rates: &LayerRates) {
+        let Some(last) = self.last.take() else {
+            return;
+        };
+        let values = |leaf: &Tensor<1>, gradients: &mut Gradients| -> Option<Vec<f32>> {
+            leaf.grad_remove(gradients).map(|gradient| gradient.into_data().iter().collect())
+        };
+        if let Some(found) = values(&last.log_steps, gradients).filter(|_| self.learns_steps) {
+            self.log_steps.step(&found, rates.steps);
+        }
+        if let Some(found) = values(&last.gates, gradients).filter(|_| self.selection.is_learned()) {
+            let costs: Vec<f64> =
+                self.context_bits(&last.mean_magnitude).map(|bits| last.price_of_a_bit * bits).collect();
+            self.selection.step(&found, &costs, rates.selection_factor, rates.at_epoch);
+        }
+    }
+
+    /// What the codec needs to do the same.
+    pub fn coding(&self) -> Result<TapCoding> {
+        let steps: Vec<f32> = self.log_steps.values.iter().map(|log| log.exp()).collect();
+        let steps = match self.granularity {
+            StepGranularity::Channel => {
+                let rows = steps.chunks(steps.len() / self.site.shape[0]);
+                Steps::PerChannel(rows.map(<[f32]>::to_vec).collect())
+            }
+            _ => Steps::PerSubband(steps),
+        };
+        let QuantizeSettings { wavelet, levels, rounding, reconstruction, nonnegative, .. } = self.settings;
+        let mut coding = Coding::new(wavelet, levels, steps)
+            .with_rounding(rounding)
+            .with_reconstruction(reconstruction)
+            .with_nonnegative(nonnegative);
+        coding.mask = self.selection.mask()?;
+        Ok(TapCoding { name: self.site.name.clone(), shape: self.site.shape, coding })
+    }
+
+    /// Learned values and their moments, under the tap's name.
+    pub fn save(&self, to: &mut TensorMap) {
+        self.log_steps.save(&format!("{}.log_steps", self.site.name), to);
+        self.selection.save(&self.site.name, to);
+    }
+
+    /// Takes over what [`save`](Self::save) wrote.
+    pub fn load(&mut self, from: &mut TensorMap) -> Result<()> {
+        self.log_steps.load(&format!("{}.log_steps", self.site.name), from)?;
+        self.selection.load(&self.site.name, from)
+    }
+
+    /// Estimated bits of one image's map; what is dropped costs nothing.
+    fn bits(&self, mean_magnitude: &[f32]) -> f64 {
+        self.context_bits(mean_magnitude).zip(self.selection.gates()).map(|(bits, gate)| bits * f64::from(gate)).sum()
+    }
+
+    /// The same for each channel and subband, were it coded.
+    fn context_bits<'a>(&'a self, mean_magnitude: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
+        let sizes = self.subband_sizes();
+        mean_magnitude.iter().enumerate().map(move |(context, &mean)| {
+            let subband = context % sizes.len();
+            sizes[subband] as f64 * self.settings.rate(subband, f64::from(mean)).bits
+        })
+    }
+
+    /// Coefficients of a plane in each subband, in coding order.
+    fn subband_sizes(&self) -> Vec<usize> {
+        let [_, height, width] = self.site.shape;
+        let levels = self.settings.levels;
+        let halved = |size: usize, level: u8| (0..level).fold(size, |size, _| size.div_ceil(2));
+        let mut sizes = vec![halved(height, levels) * halved(width, levels)];
+        for level in (1..=levels).rev() {
+            let (h, w) = (halved(height, level - 1), halved(width, level - 1));
+            let (low_h, low_w) = (h.div_ceil(2), w.div_ceil(2));
+            sizes.extend([low_h * (w - low_w), (h - low_h) * low_w, (h - low_h) * (w - low_w)]);
+        }
+        sizes
+    }
+}
+
+fn leaf(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let count = values.len();
+    Tensor::<1>::from_data(TensorData::new(values, [count]), device).require_grad()
+}
+
+/// Whether `wavelet` and `levels` go together.
+pub(super) fn levels_fit(wavelet: Wavelet, levels: u8) -> bool {
+    levels <= subband::MAX_LEVELS && (wavelet != Wavelet::None || levels == 0)
+}

@@ -1,0 +1,182 @@
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use subband::{Scratch, TapCalibrator, TapCodec, Wavelet};
+
+use super::codec_in_loop::{CodecInLoop, Position};
+use super::finish::retrain_on;
+use super::{RetrainConfig, SelectionMethod, StepGranularity};
+use crate::data::Dataset;
+use crate::network::{Network, NetworkKind, Shortcut};
+use crate::taps::Taps;
+use crate::tensor_map::TensorMap;
+
+fn images(count: usize) -> Dataset {
+    let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
+    let labels = (0..count as u32).map(|i| i % 10).collect();
+    Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, labels).unwrap()
+}
+
+fn config(weights: &Path) -> RetrainConfig {
+    let mut config = RetrainConfig::default().with_weights(weights);
+    config.training.batch_size = 4;
+    config.training.epochs = 2;
+    config.finish.table_images = 4;
+    config.finish.epoch_images = 4;
+    config.finish.norm_batches = 2;
+    config
+}
+
+fn saved_network(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("start.safetensors");
+    Network::init(NetworkKind::ResNet20, Shortcut::A, 1, &Device::default()).save(&path).unwrap();
+    path
+}
+
+/// What the codec itself makes of the maps that the layers see.
+#[test]
+fn layers_give_what_the_decoder_gives_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = saved_network(folder.path());
+    let device = Device::default().autodiff();
+    let network = Network::load(NetworkKind::ResNet20, &weights, &device).unwrap();
+    let data = images(3);
+    for (wavelet, levels, steps, method) in [
+        (Wavelet::Haar, 3, StepGranularity::Subband, SelectionMethod::None),
+        (Wavelet::Cdf97, 2, StepGranularity::Channel, SelectionMethod::Random),
+        (Wavelet::Db2, 3, StepGranularity::Subband, SelectionMethod::First),
+        (Wavelet::LeGall53, 1, StepGranularity::Subband, SelectionMethod::Energy),
+        (Wavelet::None, 0, StepGranularity::Channel, SelectionMethod::None),
+    ] {
+        let mut config = config(&weights);
+        (config.codec.wavelet, config.codec.levels, config.codec.steps) = (wavelet, levels, steps);
+        (config.codec.rounding, config.codec.reconstruction) = (0.4, 0.05);
+        (config.selection.method, config.selection.retain) = (method, 0.5);
+        config.selection.last_tap_approximation_only = true;
+        let codec = CodecInLoop::new(&config, &network, &data, &mut ()).unwrap();
+        let network = network.valid();
+        let profile = codec.profile(&network, &data, &mut ()).unwrap();
+        let batch = data.batch(&[0, 1, 2]).unwrap();
+        let ours = codec.infer(&network, network.input(&batch)).unwrap();
+        let theirs = network
+            .forward_tapped(network.input(&batch), &mut |site, map| {
+                let Ok(tap) = profile.tap(&site.name) else {
+                    return Ok(map);
+                };
+                let tap = TapCodec::new(tap)?;
+                let (shape, device) = (map.dims(), map.device());
+                let values = map.into_data().try_to_vec::<f32>().unwrap();
+                let mut decoded = vec![0.0; values.len()];
+                let mut scratch = Scratch::default();
+                for (map, decoded) in values.chunks(tap.values()).zip(decoded.chunks_mut(tap.values())) {
+                    let mut packet = Vec::new();
+                    tap.compress(map, &mut scratch, &mut packet)?;
+                    tap.decompress(&packet, &mut scratch, decoded)?;
+                }
+                Ok(Tensor::from_data(TensorData::new(decoded, shape), &device))
+            })
+            .unwrap();
+        let [ours, theirs] = [ours, theirs].map(|t| t.into_data().try_to_vec::<f32>().unwrap());
+        assert_eq!(ours, theirs, "{wavelet}");
+    }
+}
+
+/// The mean magnitudes that the estimate is made of, against the codec's own indices.
+#[test]
+fn the_estimate_follows_the_indices() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = saved_network(folder.path());
+    let network = Network::load(NetworkKind::ResNet20, &weights, &Device::default().autodiff()).unwrap();
+    let data = images(8);
+    let mut config = config(&weights);
+    config.rate.lambda = 1.0;
+    let mut codec = CodecInLoop::new(&config, &network, &data, &mut ()).unwrap();
+    let batch = data.batch(&[0, 1, 2, 3, 4, 5, 6, 7]).unwrap();
+    let at = Position { step: 0, epoch: 5.0, factor: 1.0 };
+    let pass = codec.forward(&network, network.input(&batch), at).unwrap();
+    assert!((pass.price - pass.bits_per_value).abs() < 1e-12);
+    // Coarser steps, fewer bits; noise changes little.
+    let mut coarse = config.clone();
+    coarse.codec.step_scale = 3.0;
+    let mut coarse = CodecInLoop::new(&coarse, &network, &data, &mut ()).unwrap();
+    let fewer = coarse.forward(&network, network.input(&batch), at).unwrap().bits_per_value;
+    assert!(fewer < 0.7 * pass.bits_per_value, "{fewer} {}", pass.bits_per_value);
+    let mut noisy = config.clone();
+    noisy.codec.noise = true;
+    let mut noisy = CodecInLoop::new(&noisy, &network, &data, &mut ()).unwrap();
+    let noisy = noisy.forward(&network, network.input(&batch), at).unwrap().bits_per_value;
+    assert!((noisy / pass.bits_per_value - 1.0).abs() < 0.5, "{noisy} {}", pass.bits_per_value);
+}
+
+#[test]
+fn a_resumed_retraining_ends_as_the_unbroken_one() {
+    let start = tempfile::tempdir().unwrap();
+    let weights = saved_network(start.path());
+    let (data, held_out) = (images(12), images(6));
+    for (taps, method) in [(Taps::Blocks, SelectionMethod::Gates), (Taps::Relu, SelectionMethod::Thesis)] {
+        let mut config = config(&weights);
+        config.taps = taps;
+        config.selection.method = method;
+        config.selection.retain = 0.5;
+        let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let outcome = retrain_on(&config, &data, &held_out, whole.path(), &mut Copy(whole.path(), broken.path())).unwrap();
+        assert_eq!(outcome.epochs.len(), 2);
+        retrain_on(&config, &data, &held_out, broken.path(), &mut ()).unwrap();
+        for name in ["last.safetensors", "weights.safetensors"] {
+            let read = |folder: &Path| {
+                let map = TensorMap::read(&folder.join(name)).unwrap();
+                map.iter().map(|(n, a)| (n.to_string(), a.clone())).collect::<Vec<_>>()
+            };
+            for ((name, a), (_, b)) in read(whole.path()).iter().zip(&read(broken.path())) {
+                assert!(a == b, "{taps}: {name} differs");
+            }
+        }
+        let profile = |folder: &Path| std::fs::read(folder.join("profile.sbp")).unwrap();
+        assert!(profile(whole.path()) == profile(broken.path()));
+        assert!(outcome.held_out.bits_per_value > 0.0 && outcome.epochs[1].rate.is_some());
+    }
+}
+
+/// Copies the run folder after its first epoch, as if the process had been killed there.
+struct Copy<'a>(&'a Path, &'a Path);
+
+impl crate::Progress for Copy<'_> {
+    fn epoch(&mut self, metrics: &crate::train::EpochMetrics) {
+        if metrics.epoch == 1 {
+            for entry in std::fs::read_dir(self.0).unwrap() {
+                let path = entry.unwrap().path();
+                std::fs::copy(&path, self.1.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn dearer_bits_are_fewer_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = saved_network(folder.path());
+    let data = images(16);
+    let bits = |lambda: f64| {
+        let run = tempfile::tempdir().unwrap();
+        let mut config = config(&weights).with_lambda(lambda);
+        config.training.epochs = 4;
+        config.codec.step_learning_rate = 0.1;
+        let outcome = retrain_on(&config, &data, &images(4), run.path(), &mut ()).unwrap();
+        outcome.held_out.order0_entropy_bits_per_value
+    };
+    let (cheap, dear) = (bits(0.0), bits(20.0));
+    assert!(dear < 0.7 * cheap, "{dear} {cheap}");
+}
+
+#[test]
+fn another_networks_weights_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    Network::init(NetworkKind::ResNet32, Shortcut::A, 1, &Device::default()).save(&path).unwrap();
+    let run = tempfile::tempdir().unwrap();
+    let error = retrain_on(&config(&path), &images(4), &images(4), run.path(), &mut ()).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Weights);
+    assert_eq!(std::fs::read_dir(run.path()).unwrap().count(), 0, "nothing is left behind");
+    // The calibrator and the layers share one idea of what a tap is.
+    assert!(TapCalibrator::new("x", [0, 1, 1], subband::Coding::new(Wavelet::Haar, 1, subband::Steps::Uniform(1.0))).is_err());
+}
