@@ -107,16 +107,20 @@ pub fn finite(text: &str) -> Result<f32, String> {
     }
 }
 
-/// Where data sets lie unless the user says otherwise: `$SUBBAND_CACHE`, else the user's cache folder (XDG on Linux).
+/// Where data sets lie unless the user says otherwise.
 pub fn default_data_dir() -> Result<PathBuf> {
-    let cache = match std::env::var_os("SUBBAND_CACHE").filter(|path| !path.is_empty()) {
+    Ok(cache_dir()?.join("cifar10"))
+}
+
+/// `$SUBBAND_CACHE`, else the user's cache folder (XDG on Linux).
+pub fn cache_dir() -> Result<PathBuf> {
+    Ok(match std::env::var_os("SUBBAND_CACHE").filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
         None => {
             let dirs = ProjectDirs::from("", "", "subband");
             dirs.context("no home folder to keep a cache in: set SUBBAND_CACHE")?.cache_dir().to_owned()
         }
-    };
-    Ok(cache.join("cifar10"))
+    })
 }
 
 #[cfg(test)]

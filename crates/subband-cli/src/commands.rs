@@ -8,6 +8,9 @@ pub mod decompress;
 pub mod demo;
 pub mod eval;
 pub mod inspect;
+pub mod models;
+pub mod reproduce;
+pub mod retrain;
 pub mod train;
 
 use std::path::Path;

@@ -6,10 +6,12 @@ mod archive;
 mod args;
 mod commands;
 mod evaluation_report;
+mod models;
 mod network;
 mod output;
 mod picture;
 mod progress;
+mod reproduce;
 mod table;
 mod tensor_file;
 
@@ -20,7 +22,7 @@ use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use commands::{calibrate, completions, compress, data, decompress, demo, eval, inspect, train};
+use commands::{calibrate, completions, compress, data, decompress, demo, eval, inspect, models as models_command, reproduce as reproduce_command, retrain, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -59,6 +61,9 @@ enum Command {
     Calibrate(calibrate::Args),
     Eval(eval::Args),
     Train(train::Args),
+    Retrain(retrain::Args),
+    Models(models_command::Args),
+    Reproduce(reproduce_command::Args),
     Demo(demo::Args),
     /// Fetch a data set into the cache folder
     Data(data::Args),
@@ -107,6 +112,9 @@ fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => eval::run(args, ui),
         Command::Demo(args) => demo::run(args, ui),
         Command::Train(args) => train::run(args, ui),
+        Command::Retrain(args) => retrain::run(args, ui),
+        Command::Models(args) => models_command::run(args, ui),
+        Command::Reproduce(args) => reproduce_command::run(args, ui),
         Command::Data(args) => data::run(args, ui),
         Command::Completions(args) => completions::run(args),
     }

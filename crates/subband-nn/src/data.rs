@@ -50,7 +50,7 @@ impl Batch {
 }
 
 /// A file that was left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Skipped {
     /// The file.
     pub path: PathBuf,

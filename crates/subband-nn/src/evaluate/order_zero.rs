@@ -52,6 +52,11 @@ impl OrderZero {
         }
     }
 
+    /// [`bits`](Self::bits), subband by subband.
+    pub fn bits_of_subbands(&self) -> Vec<f64> {
+        self.contexts.chunks(self.channels).map(|channels| channels.iter().map(Counts::bits).sum()).collect()
+    }
+
     /// Bits that all counted indices would take at their context's entropy.
     pub fn bits(&self) -> f64 {
         self.contexts.iter().map(Counts::bits).sum()
@@ -77,6 +82,7 @@ mod tests {
         counts.count(0, 0, &[0, 0, 1, -1]);
         counts.count(0, 1, &[7, 7, 7]);
         assert_eq!(counts.bits(), 6.0);
+        assert_eq!(counts.bits_of_subbands(), [6.0]);
         let mut other = OrderZero::new(1, 2);
         other.count(0, 1, &[100_000, i32::MIN, -1_000_000]);
         counts.merge(&other);

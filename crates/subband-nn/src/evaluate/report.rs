@@ -1,4 +1,4 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use subband::{Profile, SegLength};
 
 use super::order_zero::OrderZero;
@@ -10,7 +10,7 @@ use crate::taps::Taps;
 
 /// What an evaluation found. Accuracies are in per cent; bytes and values are sums over all images; bits are bits of
 /// written packets over values, unless their name says otherwise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evaluation {
     /// The network's name.
@@ -68,7 +68,7 @@ pub struct Evaluation {
 }
 
 /// What an evaluation found at one tap.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TapReport {
     /// As a PyTorch user would name it.
@@ -89,6 +89,9 @@ pub struct TapReport {
     pub mse: f64,
     /// An estimate: the entropy of the indices per subband and channel.
     pub order0_entropy_bits_per_value: f64,
+    /// The share of each subband in it, in coding order (LL first): their sum.
+    #[serde(default)]
+    pub order0_bits_per_value_of_subbands: Vec<f64>,
     /// Values and indices that were clamped.
     pub saturated: u64,
 }
@@ -114,12 +117,14 @@ pub(super) fn assemble(
         }
     }
     let ideal_bits: Vec<f64> = order_zero.iter().map(OrderZero::bits).collect();
+    let of_subbands = order_zero.iter().map(OrderZero::bits_of_subbands);
     let per_tap: Vec<TapReport> = profile
         .taps()
         .iter()
         .zip(&pass.totals)
         .zip(&ideal_bits)
-        .map(|((tap, totals), ideal)| {
+        .zip(of_subbands)
+        .map(|(((tap, totals), ideal), of_subbands)| {
             let bits_per_value = per_value(8.0 * totals.bytes as f64, totals.values);
             TapReport {
                 name: tap.name().to_string(),
@@ -131,6 +136,10 @@ pub(super) fn assemble(
                 zeros: 1.0 - per_value(totals.nonzero as f64, totals.values),
                 mse: per_value(totals.squared_error, totals.values),
                 order0_entropy_bits_per_value: per_value(*ideal, totals.values),
+                order0_bits_per_value_of_subbands: of_subbands
+                    .into_iter()
+                    .map(|bits| per_value(bits, totals.values))
+                    .collect(),
                 saturated: totals.saturated,
             }
         })

@@ -1,0 +1,158 @@
+//! `subband retrain`: a trained network with the codec in the loop.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use subband::{Limits, Profile, Wavelet};
+use subband_nn::data::Cifar10;
+use subband_nn::evaluate::{EvaluateOptions, evaluate};
+use subband_nn::retrain::{RetrainConfig, SelectionMethod, retrain};
+use subband_nn::{Device, Network, Taps};
+
+use crate::args::{self, Threads};
+use crate::config_file::{ConfigArgs, Overrides};
+use crate::output::Output;
+use crate::progress::Bars;
+use crate::{Ui, evaluation_report, output, plot};
+
+/// Retrain a network with the codec in the loop
+#[derive(Debug, clap::Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
+Starts from a trained CIFAR-10 network. Every tapped map goes through transform, quantizer and inverse transform in \
+training; the network learns to live with it, and the codec learns its steps and channel selection. The loss pays lambda \
+for each estimated bit per value: more lambda, fewer bytes. Weights, steps and tables come from 45,000 training images, \
+what is kept is decided on 5,000 held out; then the test images are measured once, with real bytes.
+
+The run folder gets config.toml, metrics.csv, curves.svg, checkpoints, and at the end weights.safetensors and profile.sbp \
+(for eval and compress), held_out.json and test.json. An interrupted run goes on when the command is given again.
+
+Examples:
+  subband retrain --weights w.safetensors --run runs/half --lambda 0.5
+  subband retrain --weights w.safetensors --run runs/relu --taps relu --lambda 0.3 --epochs 20
+  subband retrain --weights w.safetensors --run runs/thesis --lambda 0 --selection thesis --retain 0.5 \\
+      --set codec.thesis_steps=true --set codec.learn_steps=false
+  subband retrain --run runs/again --config runs/half/config.toml --set training.seed=2"
+)]
+pub struct Args {
+    /// Run folder, made where it is missing
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+
+    /// CIFAR-10 folder [default: where `subband data cifar10` puts it]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Leave the test images alone
+    #[arg(long)]
+    no_test: bool,
+
+    #[command(flatten)]
+    threads: Threads,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    #[command(flatten)]
+    fields: Fields,
+}
+
+/// Flags for the fields that most runs set; `--set` reaches the others.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Fields of the configuration")]
+struct Fields {
+    /// Trained network to start from [default: the bundled ResNet-20]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
+    /// Maps to code: blocks or relu [default: blocks]
+    #[arg(long, value_name = "TAPS")]
+    taps: Option<Taps>,
+
+    /// What a bit per value costs, in units of the loss (rate.lambda) [default: 0.6]
+    #[arg(long, value_name = "LAMBDA")]
+    lambda: Option<f64>,
+
+    /// Wavelet: none, haar, legall53, cdf97 or db2 (codec.wavelet) [default: haar]
+    #[arg(long, value_name = "WAVELET")]
+    wavelet: Option<Wavelet>,
+
+    /// Levels of the transform, 0 to 8 (codec.levels) [default: 3, and 0 for none]
+    #[arg(long, value_name = "N")]
+    levels: Option<u8>,
+
+    /// Channel selection: none, thesis, gates, random, first or energy (selection.method) [default: none]
+    #[arg(long, value_name = "METHOD", value_parser = selection_method)]
+    selection: Option<SelectionMethod>,
+
+    /// Share of the channels that keep their finest details (selection.retain) [default: 1]
+    #[arg(long, value_name = "SHARE")]
+    retain: Option<f64>,
+
+    /// Passes over the training images (training.epochs) [default: 10]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+
+    /// Highest learning rate of the weights (training.learning_rate) [default: 0.03]
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+
+    /// Seed of order, augmentation and noise (training.seed) [default: 1]
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+
+    /// Only this many training images, for trials (training.limit)
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+impl Fields {
+    fn overrides(&self) -> Result<Overrides> {
+        let mut flags = Overrides::default();
+        flags.set("weights", self.weights.as_ref())?;
+        flags.set("taps", self.taps)?;
+        flags.set("rate.lambda", self.lambda)?;
+        flags.set("codec.wavelet", self.wavelet.map(Wavelet::name))?;
+        let levels = self.wavelet.filter(|&wavelet| wavelet == Wavelet::None).map(|_| 0);
+        flags.set("codec.levels", self.levels.or(levels))?;
+        flags.set("selection.method", self.selection)?;
+        flags.set("selection.retain", self.retain)?;
+        flags.set("training.epochs", self.epochs)?;
+        flags.set("training.learning_rate", self.learning_rate)?;
+        flags.set("training.seed", self.seed)?;
+        flags.set("training.limit", self.limit)?;
+        Ok(flags)
+    }
+}
+
+fn selection_method(text: &str) -> Result<SelectionMethod, String> {
+    serde_json::from_value(text.into()).map_err(|e| e.to_string())
+}
+
+pub fn run(args: Args, ui: Ui) -> Result<()> {
+    let mut config: RetrainConfig = args.config.resolve(args.fields.overrides()?)?;
+    if config.weights.as_os_str().is_empty() {
+        config.weights = crate::models::baseline_weights()?;
+    }
+    config.validate().map_err(|e| args::usage(e.to_string()))?;
+    let data = Cifar10::open(&args.data.map_or_else(args::default_data_dir, Ok)?)?;
+    let mut bars = Bars::new(ui.quiet);
+    let found = args.threads.run(|| {
+        let outcome = retrain(&config, &data, &args.run, &mut bars)?;
+        plot::curves(&args.run.join("curves.svg"), &outcome.epochs)?;
+        if args.no_test {
+            return Ok(outcome.held_out);
+        }
+        let network = Network::load(config.training.network, &outcome.weights, &Device::default())?;
+        let profile = Profile::from_bytes(&std::fs::read(&outcome.profile)?, &Limits::default())?;
+        let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
+        let found = evaluate(&network, &data.test()?, &profile, &options, &mut bars)?;
+        let mut json = Output::create(&args.run.join("test.json"), true)?;
+        evaluation_report::write_json(&found, &mut json)?;
+        json.commit()?;
+        Ok(found)
+    })?;
+    drop(bars);
+    if ui.quiet { Ok(()) } else { output::print(&evaluation_report::text(&found), false) }
+}

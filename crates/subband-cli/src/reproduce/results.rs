@@ -1,0 +1,103 @@
+//! Running an arm and keeping what it found.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use subband::{Limits, Profile};
+use subband_nn::data::{Cifar10, Dataset};
+use subband_nn::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use subband_nn::retrain::{RetrainConfig, retrain};
+use subband_nn::train::{EpochMetrics, TrainConfig, train};
+use subband_nn::{Device, Network, Progress};
+
+use super::arms::{Arm, Group};
+use crate::output::Output;
+
+/// The uncompressed network that all arms start from.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    pub weights: PathBuf,
+    /// Top-1 accuracy on the test images, per cent.
+    pub top1: f64,
+    /// Epochs trained, 0 for a network that was given.
+    pub epochs: usize,
+}
+
+/// What an arm found: `result.json` in its folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArmResult {
+    pub name: String,
+    pub group: Group,
+    pub config: RetrainConfig,
+    pub epochs: Vec<EpochMetrics>,
+    /// On the test images.
+    pub test: Evaluation,
+}
+
+/// Trains the baseline in `folder`/baseline, or takes the weights given, and measures it on `test`.
+pub fn run_baseline(
+    config: &TrainConfig,
+    given: Option<&Path>,
+    data: &Cifar10,
+    test: &Dataset,
+    folder: &Path,
+    progress: &mut dyn Progress,
+) -> Result<Baseline> {
+    let (weights, epochs) = match given {
+        Some(weights) => (weights.to_owned(), 0),
+        None => {
+            let outcome = train(config, data, &folder.join("baseline"), progress)?;
+            (outcome.best_weights, outcome.epochs.len())
+        }
+    };
+    let network = Network::load(config.network, &weights, &Device::default())?;
+    let nothing = Profile::new(config.network.name(), Vec::new())?;
+    let options = EvaluateOptions::default().with_uncompressed(false).with_self_contained(false);
+    let top1 = evaluate(&network, test, &nothing, &options, progress)?.top1;
+    Ok(Baseline { weights, top1, epochs })
+}
+
+/// Retrains `arm` in its folder and measures it on `test`; what is there already is read.
+pub fn run_arm(
+    arm: &Arm,
+    baseline: &Baseline,
+    data: &Cifar10,
+    test: &Dataset,
+    folder: &Path,
+    progress: &mut dyn Progress,
+) -> Result<ArmResult> {
+    let folder = folder.join(&arm.name);
+    let config = arm.config.clone().with_weights(&baseline.weights);
+    let file = folder.join("result.json");
+    if let Some(found) = read(&file)? {
+        // The folder may have moved: where the baseline lies says nothing about the result.
+        let same = found.config.clone().with_weights(&config.weights) == config;
+        if same && found.test.images == test.len() {
+            return Ok(found);
+        }
+    }
+    progress.message(&format!("{}: {} epochs", arm.name, config.training.epochs));
+    let outcome = retrain(&config, data, &folder, progress)?;
+    let network = Network::load(config.training.network, &outcome.weights, &Device::default())?;
+    let bytes = std::fs::read(&outcome.profile).with_context(|| format!("cannot read {}", outcome.profile.display()))?;
+    let profile = Profile::from_bytes(&bytes, &Limits::default())?;
+    let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
+    let test = evaluate(&network, test, &profile, &options, progress)?;
+    progress.message(&format!("{}: {:.3} bits, {:.2}%", arm.name, test.bits_per_value, test.top1));
+    let found = ArmResult { name: arm.name.clone(), group: arm.group, config, epochs: outcome.epochs, test };
+    let mut output = Output::create(&file, true)?;
+    serde_json::to_writer_pretty(&mut output, &found)?;
+    output.commit()?;
+    Ok(found)
+}
+
+fn read(file: &Path) -> Result<Option<ArmResult>> {
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(Some(
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a result of this program", file.display()))?,
+        )),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", file.display())),
+    }
+}

@@ -1,0 +1,161 @@
+//! Results as tables (`results.md`), as JSON (`results.json`) and as plots.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::arms::Group;
+use super::results::{ArmResult, Baseline};
+use crate::output::Output;
+
+/// The thesis's ratios against f32 for ResNet-20 at r = 0.75, 0.5 and 0.25 (METHOD).
+const THESIS_RATIOS: [(f64, f64); 3] = [(0.75, 11.0), (0.5, 13.0), (0.25, 17.0)];
+
+/// Writes everything that can be said of the arms run so far into `folder`.
+pub fn write(folder: &Path, baseline: &Baseline, results: &[ArmResult], note: &str) -> Result<String> {
+    let text = markdown(baseline, results, note);
+    let mut file = Output::create(&folder.join("results.md"), true)?;
+    file.write_all(text.as_bytes()).context("cannot write results.md")?;
+    file.commit()?;
+    let mut file = Output::create(&folder.join("results.json"), true)?;
+    serde_json::to_writer_pretty(&mut file, results)?;
+    file.commit()?;
+    Ok(text)
+}
+
+fn markdown(baseline: &Baseline, results: &[ArmResult], note: &str) -> String {
+    let mut text = String::new();
+    let images = results.first().map_or(0, |found| found.test.images);
+    let _ = writeln!(text, "{note}\n");
+    let _ = writeln!(
+        text,
+        "Baseline: ResNet-20, {} epochs, {:.2}% on {images} test images without a codec. Bits are bits per value of \
+         packets of one image and tap, headers and checksums included; drops are against the baseline, in points.\n",
+        baseline.epochs, baseline.top1
+    );
+    let of = |group: Group| results.iter().filter(move |found| found.group == group).collect::<Vec<_>>();
+    let thesis = of(Group::Thesis);
+    if !thesis.is_empty() {
+        text += "### The thesis's recipe\n\n";
+        text += "| r | epochs | top-1 | drop | SEG bits | SEG ratio | our coder, bits | ratio | the thesis's ratio |\n";
+        text += "|---|---|---|---|---|---|---|---|---|\n";
+        for found in &thesis {
+            let retain = found.config.selection.retain;
+            let theirs = THESIS_RATIOS.iter().find(|(r, _)| *r == retain).map_or("-".into(), |(_, x)| format!("{x}x"));
+            let test = &found.test;
+            let _ = writeln!(
+                text,
+                "| {retain} | {} | {:.2}% | {:+.2} | {:.3} | {:.1}x | {:.3} | {:.1}x | {theirs} |",
+                found.epochs.len(),
+                test.top1,
+                test.top1 - baseline.top1,
+                test.seg_bits_per_value,
+                32.0 / test.seg_bits_per_value,
+                test.bits_per_value,
+                test.ratio_f32,
+            );
+        }
+        text.push('\n');
+    }
+    for (group, title) in [
+        (Group::Blocks, "Our curve, block taps"),
+        (Group::Relu, "Our curve, every ReLU"),
+        (Group::Control, "The control: block taps, no wavelet, otherwise the same"),
+    ] {
+        let arms = of(group);
+        if !arms.is_empty() {
+            let _ = writeln!(text, "### {title}\n\n{}", curve(baseline, &arms));
+        }
+    }
+    let ablation: Vec<&ArmResult> = thesis.iter().copied().chain(of(Group::Ablation)).collect();
+    if results.iter().any(|found| found.group == Group::Ablation) {
+        let _ = writeln!(text, "### Learned against fixed channel selection\n\n{}", selection_table(baseline, &ablation));
+    }
+    for found in of(Group::Blocks).into_iter().chain(of(Group::Relu)) {
+        let _ = writeln!(text, "### Where the bits go: {}\n\n{}", found.name, per_tap(found));
+    }
+    text
+}
+
+fn curve(baseline: &Baseline, arms: &[&ArmResult]) -> String {
+    let mut text = String::from(
+        "| lambda | epochs | top-1 | drop | bits | ratio | self-contained bits | order-0 bits | SEG bits | zeros |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for found in arms {
+        let test = &found.test;
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.2}% | {:+.2} | {:.3} | {:.1}x | {:.3} | {:.3} | {:.3} | {:.1}% |",
+            found.config.rate.lambda,
+            found.epochs.len(),
+            test.top1,
+            test.top1 - baseline.top1,
+            test.bits_per_value,
+            test.ratio_f32,
+            test.self_contained_bits_per_value.unwrap_or(f64::NAN),
+            test.order0_entropy_bits_per_value,
+            test.seg_bits_per_value,
+            100.0 * test.zeros,
+        );
+    }
+    text
+}
+
+/// Mean and spread over the seeds, method by method.
+fn selection_table(baseline: &Baseline, arms: &[&ArmResult]) -> String {
+    let mut text = String::from(
+        "| r | selection | seeds | epochs | top-1, mean | least to most | drop | bits, mean |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    let mut keys: Vec<(f64, String)> = Vec::new();
+    let key = |found: &ArmResult| {
+        let method = format!("{:?}", found.config.selection.method).to_lowercase();
+        (found.config.selection.retain, if method == "thesis" { "learned".to_owned() } else { method })
+    };
+    for found in arms {
+        if found.config.selection.retain < 1.0 && !keys.contains(&key(found)) {
+            keys.push(key(found));
+        }
+    }
+    keys.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for wanted in keys {
+        let of: Vec<&&ArmResult> = arms.iter().filter(|found| key(found) == wanted).collect();
+        let top1: Vec<f64> = of.iter().map(|found| found.test.top1).collect();
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let bits: Vec<f64> = of.iter().map(|found| found.test.bits_per_value).collect();
+        let (least, most) = top1.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {:.2}% | {least:.2} to {most:.2} | {:+.2} | {:.3} |",
+            wanted.0,
+            wanted.1,
+            of.len(),
+            of[0].epochs.len(),
+            mean(&top1),
+            mean(&top1) - baseline.top1,
+            mean(&bits),
+        );
+    }
+    text
+}
+
+fn per_tap(found: &ArmResult) -> String {
+    let mut text = String::from("| tap | shape | bits | ratio | zeros | order-0 bits of each subband, LL first |\n|---|---|---|---|---|---|\n");
+    for tap in &found.test.per_tap {
+        let [c, h, w] = tap.shape;
+        let subbands: Vec<String> =
+            tap.order0_bits_per_value_of_subbands.iter().map(|bits| format!("{bits:.2}")).collect();
+        let _ = writeln!(
+            text,
+            "| {} | {c}x{h}x{w} | {:.3} | {:.1}x | {:.1}% | {} |",
+            tap.name,
+            tap.bits_per_value,
+            tap.ratio_f32,
+            100.0 * tap.zeros,
+            subbands.join(" "),
+        );
+    }
+    text
+}
