@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::resnet::ResNet;
+use crate::resnet::{Norms, ResNet};
 use crate::taps::{TapHook, TapSite};
 use crate::tensor_map::TensorMap;
 use crate::weights;
@@ -258,7 +258,15 @@ impl Network {
 
     /// As [`forward`](Self::forward), with `hook` called on every site's map; the network goes on with what it returns.
     pub fn forward_tapped(&self, images: Tensor<4>, hook: &mut TapHook<'_>) -> Result<Tensor<2>> {
-        self.model.forward(images, &self.sites, hook)
+        let norms = if images.device().is_autodiff() { Norms::Batch } else { Norms::Running };
+        self.model.forward(images, norms, &self.sites, hook)
+    }
+
+    /// A pass over a batch that takes its BatchNorm statistics as training does, but records nothing for gradients: burn
+    /// keeps what it records until a backward pass, which here never comes. For networks for inference; see
+    /// [`ResNet::set_norm_momentum`]. The new statistics are in force after [`valid`](Self::valid).
+    pub(crate) fn measure_norms(&self, images: Tensor<4>, hook: &mut TapHook<'_>) -> Result<()> {
+        self.model.forward(images, Norms::Batch, &self.sites, hook).map(drop)
     }
 }
 

@@ -12,6 +12,15 @@ use crate::network::{NetworkKind, Shortcut};
 use crate::ops;
 use crate::taps::{TapHook, TapSite};
 
+/// Whose statistics BatchNorm normalises by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Norms {
+    /// Those of the batch; the running ones move towards them.
+    Batch,
+    /// The running ones.
+    Running,
+}
+
 /// The modules of one residual network; `weights.rs` knows which PyTorch name each parameter carries.
 #[derive(Module, Debug)]
 pub(crate) struct ResNet {
@@ -89,18 +98,24 @@ impl ResNet {
     ///
     /// # Shapes
     /// `[N, 3, H, W]` to `[N, classes]`.
-    pub fn forward(&self, images: Tensor<4>, sites: &[TapSite], hook: &mut TapHook<'_>) -> Result<Tensor<2>> {
+    pub fn forward(
+        &self,
+        images: Tensor<4>,
+        norms: Norms,
+        sites: &[TapSite],
+        hook: &mut TapHook<'_>,
+    ) -> Result<Tensor<2>> {
         let mut sites = sites.iter();
         let mut tap = |map: Tensor<4>| match sites.next() {
             Some(site) => hook(site, map),
             None => Ok(map),
         };
-        let mut x = tap(conv_norm(images, &self.conv1, &self.bn1, None, true))?;
+        let mut x = tap(conv_norm(images, &self.conv1, &self.bn1, None, true, norms))?;
         if let Some(pool) = &self.pool {
             x = pool.forward(x);
         }
         for block in self.stages.iter().flatten() {
-            x = block.forward(x, &mut tap)?;
+            x = block.forward(x, norms, &mut tap)?;
         }
         let [batch, channels, height, width] = x.dims();
         let pooled = x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels]);
@@ -123,13 +138,18 @@ impl BasicBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<4>, tap: &mut impl FnMut(Tensor<4>) -> Result<Tensor<4>>) -> Result<Tensor<4>> {
-        let inner = tap(conv_norm(x.clone(), &self.conv1, &self.bn1, None, true))?;
+    fn forward(
+        &self,
+        x: Tensor<4>,
+        norms: Norms,
+        tap: &mut impl FnMut(Tensor<4>) -> Result<Tensor<4>>,
+    ) -> Result<Tensor<4>> {
+        let inner = tap(conv_norm(x.clone(), &self.conv1, &self.bn1, None, true, norms))?;
         let shortcut = match &self.projection {
-            Some(projection) => conv_norm(x, &projection.conv, &projection.bn, None, false),
+            Some(projection) => conv_norm(x, &projection.conv, &projection.bn, None, false, norms),
             None => subsample_and_pad(x, inner.dims()),
         };
-        tap(conv_norm(inner, &self.conv2, &self.bn2, Some(shortcut), true))
+        tap(conv_norm(inner, &self.conv2, &self.bn2, Some(shortcut), true, norms))
     }
 }
 
@@ -146,12 +166,18 @@ fn subsample_and_pad(x: Tensor<4>, [_, to, height, width]: [usize; 4]) -> Tensor
     x.pad([(0, 0), (before, after), (0, 0), (0, 0)], PadMode::Constant(0.0))
 }
 
-/// A convolution, normalised, with `residual` added and clipped at zero if `clip`. Statistics are those of the batch in
-/// training, which moves the running ones towards them, and the running ones otherwise.
-fn conv_norm(x: Tensor<4>, conv: &Conv2d, bn: &BatchNorm, residual: Option<Tensor<4>>, clip: bool) -> Tensor<4> {
+/// A convolution, normalised, with `residual` added and clipped at zero if `clip`.
+fn conv_norm(
+    x: Tensor<4>,
+    conv: &Conv2d,
+    bn: &BatchNorm,
+    residual: Option<Tensor<4>>,
+    clip: bool,
+    norms: Norms,
+) -> Tensor<4> {
     let (weight, stride, padding) = (conv.weight.val(), conv.stride[0], conv.kernel_size[0] / 2);
     let (gamma, beta) = (bn.gamma.val(), bn.beta.val());
-    if !x.device().is_autodiff() {
+    if norms == Norms::Running {
         // Folded: (x * w - mean) * scale + beta is one convolution with a bias.
         let scale = gamma / (bn.running_var.value() + bn.epsilon).sqrt();
         let bias = beta - bn.running_mean.value() * scale.clone();

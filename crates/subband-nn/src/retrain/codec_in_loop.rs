@@ -136,12 +136,15 @@ impl CodecInLoop {
 
     /// Class scores of a network for inference with every tap's map as its decoder will give it.
     pub fn infer(&self, network: &Network, images: Tensor<4>) -> Result<Tensor<2>> {
-        network.forward_tapped(images, &mut |site, map| {
-            match self.layers.iter().find(|layer| layer.site().name == site.name) {
-                Some(layer) => Ok(layer.quantize(map)),
-                None => Ok(map),
-            }
-        })
+        network.forward_tapped(images, &mut self.decoded_maps())
+    }
+
+    /// What gives a network for inference each tap's map as its decoder will.
+    pub fn decoded_maps(&self) -> impl FnMut(&TapSite, Tensor<4>) -> Result<Tensor<4>> + '_ {
+        |site, map| match self.layers.iter().find(|layer| layer.site().name == site.name) {
+            Some(layer) => Ok(layer.quantize(map)),
+            None => Ok(map),
+        }
     }
 
     /// What the loss pays for a bit per value after `epoch` epochs.

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use super::codec_in_loop::{CodecInLoop, Position};
+use super::codec_in_loop::CodecInLoop;
 use super::config::RetrainConfig;
 use crate::data::{Cifar10, Dataset};
 use crate::error::{Error, Result};
@@ -77,7 +77,7 @@ fn finish(
     config: &RetrainConfig,
     folder: &RunFolder,
     network: Network,
-    mut codec: CodecInLoop,
+    codec: CodecInLoop,
     epochs: Vec<EpochMetrics>,
     train_set: &Dataset,
     held_out: &Dataset,
@@ -87,7 +87,7 @@ fn finish(
     let mut renormalised = false;
     if config.finish.norm_batches > 0 {
         let before = validate(&chosen, held_out, Some(&codec))?;
-        let candidate = renormalise(network, &mut codec, config, train_set, progress)?.valid();
+        let candidate = renormalise(chosen.clone(), &codec, config, train_set, progress)?;
         let after = validate(&candidate, held_out, Some(&codec))?;
         let [before, after] = [before, after].map(|m| 100.0 * m.accuracy);
         progress.message(&format!("BatchNorm statistics taken anew: held-out {after:.2}%, {before:.2}% before"));
@@ -110,21 +110,22 @@ fn finish(
 /// The network with the running statistics of all normalisations averaged anew over training batches, with the codec in
 /// the loop. In training they follow weights that still move.
 fn renormalise(
-    mut network: Network,
-    codec: &mut CodecInLoop,
+    network: Network,
+    codec: &CodecInLoop,
     config: &RetrainConfig,
     train_set: &Dataset,
     progress: &mut dyn Progress,
 ) -> Result<Network> {
     let training: &TrainConfig = &config.training;
+    // Running statistics are shared between clones; `valid` gives them a copy of their own.
+    let mut network = network.valid();
     let batches = shuffled_batches(training, train_set, training.epochs);
     progress.begin("taking BatchNorm statistics", config.finish.norm_batches as u64);
     for (index, batch) in batches.take(config.finish.norm_batches).enumerate() {
         // The mean over all batches so far.
         network.model.set_norm_momentum(1.0 / (index + 1) as f64);
-        let images = network.input(&batch?);
-        codec.forward(&network, images, Position { step: 0, epoch: training.epochs as f64, factor: 0.0 })?;
+        network.measure_norms(network.input(&batch?), &mut codec.decoded_maps())?;
         progress.advance(index as u64 + 1, "");
     }
-    Ok(network)
+    Ok(network.valid())
 }
