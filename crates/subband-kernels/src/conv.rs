@@ -14,11 +14,13 @@
 //! - [`weight_gradient`]: the sums over images and pixels, in an order that no thread count changes.
 
 mod direct;
+mod store;
 mod tile;
 mod walk;
 mod weight_gradient;
 mod weights;
 mod window;
+mod winograd;
 
 use crate::Isa;
 use direct::Direct;
@@ -115,7 +117,11 @@ pub fn conv2d(isa: Isa, shape: &ConvShape, x: &[f32], w: &[f32], epilogue: Epilo
     if let Some(residual) = epilogue.residual {
         assert_eq!(residual.len(), y.len(), "length of the residual of {shape:?}");
     }
-    Direct::forward(shape).run(isa, x, w, epilogue, y);
+    let map = Direct::forward(shape);
+    match winograd::suits(shape) {
+        true => winograd::run(isa, &map, x, w, epilogue, y),
+        false => map.run(isa, x, w, epilogue, y),
+    }
 }
 
 /// The gradient `dx` of the loss by the input, given `dy`, that by the output.
@@ -124,7 +130,11 @@ pub fn conv2d(isa: Isa, shape: &ConvShape, x: &[f32], w: &[f32], epilogue: Epilo
 /// As [`conv2d`].
 pub fn conv2d_input_gradient(isa: Isa, shape: &ConvShape, dy: &[f32], w: &[f32], dx: &mut [f32]) {
     shape.check(dx, w, dy);
-    Direct::input_gradient(shape).run(isa, dy, w, Epilogue::default(), dx);
+    let map = Direct::input_gradient(shape);
+    match winograd::suits(shape) {
+        true => winograd::run(isa, &map, dy, w, Epilogue::default(), dx),
+        false => map.run(isa, dy, w, Epilogue::default(), dx),
+    }
 }
 
 /// The gradient `dw` of the loss by the weights, given `dy`, that by the output.
@@ -133,5 +143,8 @@ pub fn conv2d_input_gradient(isa: Isa, shape: &ConvShape, dy: &[f32], w: &[f32],
 /// As [`conv2d`].
 pub fn conv2d_weight_gradient(isa: Isa, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     shape.check(x, dw, dy);
-    weight_gradient::run(isa, shape, x, dy, dw);
+    match winograd::suits(shape) {
+        true => winograd::weight_gradient(isa, shape, x, dy, dw),
+        false => weight_gradient::run(isa, shape, x, dy, dw),
+    }
 }

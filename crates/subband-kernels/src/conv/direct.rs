@@ -40,8 +40,8 @@ pub(super) struct Direct {
     /// 1, or 2 for two by two phases.
     pub phases: usize,
     /// `phases * phases` lists, the phases of one row next to each other.
-    taps: Vec<Vec<Tap>>,
-    weights: Layout,
+    pub taps: Vec<Vec<Tap>>,
+    pub weights: Layout,
 }
 
 impl Direct {
@@ -105,39 +105,57 @@ impl Direct {
         let mut packed = Scratch::take(blocks * plan.block_len);
         weights::pack(&self.weights, &self.taps, w, &mut packed);
 
-        // A task takes some images, or if there are too few of them, some channels of one. How the work is cut
-        // does not change a value: every sum is one task's.
+        self.each_part(plan.group, target, |part, target| {
+            let weights = &packed[part.channel / LANES * plan.block_len..];
+            let source = self.source_from(source, part.image);
+            let task = Task { direct: self, plan: &plan, weights, epilogue, source, part };
+            isa.run(Walk { task, target });
+        });
+    }
+
+    /// Hands out the target to tasks: each takes some images, `group` at least if there are enough, or if there are
+    /// too few of them, some channels of one. How the work is cut does not change a value: every sum is one task's.
+    pub fn each_part(&self, group: usize, target: &mut [f32], run: impl Fn(Part, &mut [f32]) + Sync) {
+        let blocks = self.target[0].div_ceil(LANES);
         let threads = rayon::current_num_threads();
-        let images = plan.group * (self.batch / (8 * threads * plan.group)).max(1);
+        let images = group * (self.batch / (8 * threads * group)).max(1);
         let channels = match self.batch {
             batch if batch >= 2 * threads => self.target[0],
             batch => (LANES * (blocks * batch).div_ceil(2 * threads)).min(self.target[0]),
         };
-        let source_len = self.source.iter().product::<usize>();
         let target_len = self.target.iter().product::<usize>();
         let plane = self.target[1] * self.target[2];
-        let task_of = |image: usize, channel: usize, channels: usize| Task {
-            direct: self,
-            plan: &plan,
-            weights: &packed[channel / LANES * plan.block_len..],
-            epilogue,
-            source: &source[image * source_len..],
-            channel,
-            channels,
-            whole: image * target_len + channel * plane,
-        };
         if channels == self.target[0] {
             target.par_chunks_mut(images * target_len).enumerate().for_each(|(i, target)| {
-                isa.run(Walk { task: task_of(i * images, 0, channels), target });
+                let image = i * images;
+                run(Part { image, channel: 0, channels, whole: image * target_len }, target);
             });
         } else {
             target.par_chunks_mut(target_len).enumerate().for_each(|(image, target)| {
                 target.par_chunks_mut(channels * plane).enumerate().for_each(|(i, target)| {
-                    isa.run(Walk { task: task_of(image, i * channels, target.len() / plane), target });
+                    let channel = i * channels;
+                    let whole = image * target_len + channel * plane;
+                    run(Part { image, channel, channels: target.len() / plane, whole }, target);
                 });
             });
         }
     }
+
+    pub fn source_from<'s>(&self, source: &'s [f32], image: usize) -> &'s [f32] {
+        &source[image * self.source.iter().product::<usize>()..]
+    }
+}
+
+/// Some images, or some channels of one image, of the target.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// The first.
+    pub image: usize,
+    /// The first channel, a multiple of 16, and their number.
+    pub channel: usize,
+    pub channels: usize,
+    /// Where in the whole target the part begins.
+    pub whole: usize,
 }
 
 /// Sizes that follow from a shape and an instruction set.

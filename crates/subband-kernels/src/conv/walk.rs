@@ -1,12 +1,13 @@
 //! The walk over the target of a [`Direct`] convolution: windows, blocks of 16 channels, rows, tiles.
 
 use super::Epilogue;
-use super::direct::{Direct, Plan};
+use super::direct::{Direct, Part, Plan};
+use super::store::{Block, Square};
 use super::tile::Convolve;
 use crate::scratch::Scratch;
-use crate::simd::{Kernel, LANES, Simd, prefetch, prefetch_part};
+use crate::simd::{Kernel, LANES, Simd, prefetch_part};
 
-/// Some images, or some channels of one image.
+/// A part of the target and what it is computed from.
 #[derive(Clone, Copy)]
 pub(super) struct Task<'a> {
     pub direct: &'a Direct,
@@ -16,14 +17,10 @@ pub(super) struct Task<'a> {
     pub epilogue: Epilogue<'a>,
     /// From the task's first image on.
     pub source: &'a [f32],
-    /// The first channel, a multiple of 16, and their number.
-    pub channel: usize,
-    pub channels: usize,
-    /// Where in the whole target the task's part begins.
-    pub whole: usize,
+    pub part: Part,
 }
 
-/// A task with its part of the target, `[images][channels][height][width]`.
+/// A task with its target, `[images][channels][height][width]`.
 pub(super) struct Walk<'a> {
     pub task: Task<'a>,
     pub target: &'a mut [f32],
@@ -63,11 +60,14 @@ fn walk<S: Simd, const PHASES: usize, const STEP: usize, const ROWS: usize, cons
     let plan = task.plan;
     let [_, height, width] = task.direct.target;
     let source_len: usize = task.direct.source.iter().product();
-    let target_len = task.channels * height * width;
+    let target_len = task.part.channels * height * width;
     let window_len = plan.window.len();
-    let blocks = task.channels.div_ceil(LANES);
+    let blocks = task.part.channels.div_ceil(LANES);
     let phase_rows = height.div_ceil(PHASES);
 
+    // What the tiles have summed and is to be stored: a vector of channels per pixel. Twice as long as is used, so that
+    // the last of two rows of 8 has 16 pixels after it as well.
+    let mut tile = Square([0.0; 2 * LANES * LANES]);
     let mut windows = Scratch::take(plan.group.min(target.len() / target_len) * window_len);
     windows.fill(0.0);
     for (g, target) in target.chunks_mut(plan.group * target_len).enumerate() {
@@ -89,13 +89,12 @@ fn walk<S: Simd, const PHASES: usize, const STEP: usize, const ROWS: usize, cons
                     let first = block * LANES * height * width;
                     let mut out = Block {
                         epilogue: task.epilogue,
-                        first_channel: task.channel + block * LANES,
-                        channels: LANES.min(task.channels - block * LANES),
+                        first_channel: task.part.channel + block * LANES,
+                        channels: LANES.min(task.part.channels - block * LANES),
                         plane: height * width,
                         target: &mut target[i * target_len + first..],
-                        whole: task.whole + (first_image + i) * target_len + first,
-                        tile: Tile([0.0; 2 * LANES * LANES]),
-                        turned: Tile([0.0; 2 * LANES * LANES]),
+                        whole: task.part.whole + (first_image + i) * target_len + first,
+                        turned: Square([0.0; LANES * LANES]),
                     };
                     let mut row = band;
                     while row < band_end {
@@ -106,10 +105,18 @@ fn walk<S: Simd, const PHASES: usize, const STEP: usize, const ROWS: usize, cons
                         );
                         let window = &window[(row - band) * STEP * plan.window.pitch..];
                         if ROWS > 1 && row + ROWS <= band_end {
-                            walk_rows::<S, PHASES, STEP, ROWS, COLS>(s, task, window, weights, row, &mut out);
+                            walk_rows::<S, PHASES, STEP, ROWS, COLS>(
+                                s,
+                                task,
+                                window,
+                                weights,
+                                row,
+                                &mut tile.0,
+                                &mut out,
+                            );
                             row += ROWS;
                         } else {
-                            walk_rows::<S, PHASES, STEP, 1, COLS>(s, task, window, weights, row, &mut out);
+                            walk_rows::<S, PHASES, STEP, 1, COLS>(s, task, window, weights, row, &mut tile.0, &mut out);
                             row += 1;
                         }
                     }
@@ -127,6 +134,7 @@ fn walk_rows<S: Simd, const PHASES: usize, const STEP: usize, const ROWS: usize,
     window: &[f32],
     weights: &[f32],
     row: usize,
+    tile: &mut [f32],
     out: &mut Block<'_>,
 ) {
     let [_, height, width] = task.direct.target;
@@ -151,80 +159,18 @@ fn walk_rows<S: Simd, const PHASES: usize, const STEP: usize, const ROWS: usize,
                         row_step: STEP * task.plan.window.pitch,
                         taps: &taps[phase],
                         weights: phase_weights[phase],
-                        out: &mut out.tile.0[(t * COLS * PHASES + phase) * LANES..],
+                        out: &mut tile[(t * COLS * PHASES + phase) * LANES..],
                     });
                 }
             }
             if ROWS == 1 || width == COLS {
                 // Whole rows lie one after the other.
-                out.store(s, 0, at, ROWS * cols);
+                out.store(s, tile, at, ROWS * cols);
             } else {
                 for r in 0..ROWS {
-                    out.store(s, r * COLS, at + r * width, cols);
+                    out.store(s, &tile[r * COLS * LANES..], at + r * width, cols);
                 }
             }
-        }
-    }
-}
-
-/// Where the results of 16 channels of one image go.
-struct Block<'a> {
-    epilogue: Epilogue<'a>,
-    first_channel: usize,
-    /// At most 16.
-    channels: usize,
-    plane: usize,
-    /// From the block's first channel on.
-    target: &'a mut [f32],
-    /// Of `target` in the whole tensor.
-    whole: usize,
-    /// What the tiles have summed and is to be stored: a vector of channels per pixel.
-    tile: Tile,
-    /// The same, a vector of pixels per channel.
-    turned: Tile,
-}
-
-/// Twice as long as is used, so that the last of two rows of 8 has 16 pixels after it as well.
-#[repr(align(64))]
-struct Tile([f32; 2 * LANES * LANES]);
-
-impl Block<'_> {
-    /// Fetches the cache lines that `store` will write after the next tile.
-    #[inline(always)]
-    fn prefetch(&self, at: usize) {
-        for channel in 0..self.channels {
-            prefetch::<true>(&self.target[channel * self.plane + at..]);
-        }
-    }
-
-    /// Stores `len` pixels of the tile, from `pixel` on, to pixel `at` of each plane.
-    #[inline(always)]
-    fn store<S: Simd>(&mut self, s: S, pixel: usize, at: usize, len: usize) {
-        let mut square = [s.splat(0.0); LANES];
-        for (v, from) in square.iter_mut().zip(self.tile.0[pixel * LANES..].chunks_exact(LANES)) {
-            *v = s.load(from);
-        }
-        if let Some(bias) = self.epilogue.bias {
-            let bias = s.load_part(&bias[self.first_channel..][..self.channels]);
-            for v in &mut square {
-                *v = s.add(*v, bias);
-            }
-        }
-        s.transpose(&mut square);
-        // By way of memory, so that the loop over the channels need not be unrolled.
-        for (v, to) in square.iter().zip(self.turned.0.chunks_exact_mut(LANES)) {
-            s.store(*v, to);
-        }
-        for (channel, pixels) in self.turned.0.chunks_exact(LANES).take(self.channels).enumerate() {
-            let at = channel * self.plane + at;
-            let mut v = s.load(pixels);
-            if let Some(residual) = self.epilogue.residual {
-                v = s.add(v, s.load_any(&residual[self.whole + at..][..len]));
-            }
-            if self.epilogue.relu {
-                v = s.relu(v);
-            }
-            s.store_any(v, &mut self.target[at..][..len]);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::simd::{Kernel, LANES, Simd, prefetch_part};
 
 /// Tasks that a convolution is cut into, where it has that many images: enough to keep some dozen threads evenly
 /// busy, few enough that the partial sums stay small.
-const TASKS: usize = 32;
+pub(super) const TASKS: usize = 32;
 
 /// Floats that a task works on at once, a quarter of a second level cache of 1 MiB.
 const GROUP_FLOATS: usize = 64 << 10;
@@ -172,13 +172,14 @@ impl Part<'_> {
 }
 
 /// Adds the parts of one block of channels in the order of their images.
-struct Reduce<'a> {
-    parts: &'a [f32],
-    block: usize,
-    blocks: usize,
-    part_len: usize,
-    taps: usize,
-    dw: &'a mut [f32],
+pub(super) struct Reduce<'a> {
+    /// `[image block][block of channels][tap][16]`.
+    pub parts: &'a [f32],
+    pub block: usize,
+    pub blocks: usize,
+    pub part_len: usize,
+    pub taps: usize,
+    pub dw: &'a mut [f32],
 }
 
 impl Kernel for Reduce<'_> {

@@ -1,5 +1,7 @@
 //! Copies of a map with its border of zeros, and of a map with its channels in the lanes.
 
+use std::ops::Range;
+
 use crate::simd::{LANES, Simd};
 
 /// A stretch of rows of all channels of one image, with `margin` zeros (or rows of other bands) before and what the
@@ -63,20 +65,28 @@ fn copy<S: Simd>(s: S, from: &[f32], to: &mut [f32]) {
 /// and the pixels from `width` to `pitch` zero.
 #[inline(always)]
 pub(super) fn interleave<S: Simd>(s: S, planes: &[f32], rows: usize, width: usize, pitch: usize, to: &mut [f32]) {
-    // Rows without a gap are as well one long row.
-    let (rows, width, pitch) = if pitch == width { (1, rows * width, rows * width) } else { (rows, width, pitch) };
     let plane = rows * width;
+    // Rows without a gap are as well one long row.
+    let (rows, width, pitch) = if pitch == width { (1, plane, plane) } else { (rows, width, pitch) };
     for (y, to) in to.chunks_exact_mut(pitch * LANES).take(rows).enumerate() {
-        for x in (0..pitch).step_by(LANES) {
-            let from = y * width + x.min(width)..y * width + (x + LANES).min(width);
-            let mut square = [s.splat(0.0); LANES];
-            for (v, plane) in square.iter_mut().zip(planes.chunks_exact(plane)) {
-                *v = s.load_any(&plane[from.clone()]);
-            }
-            s.transpose(&mut square);
-            for (v, to) in square.iter().zip(to[x * LANES..].chunks_exact_mut(LANES)) {
-                s.store(*v, to);
-            }
+        interleave_pixels(s, planes, plane, y * width..(y + 1) * width, to);
+    }
+}
+
+/// Turns the `pixels` of up to 16 planes of length `plane` into one vector per pixel; missing planes, and what `to`
+/// has room for beyond, are zero.
+#[inline(always)]
+pub(super) fn interleave_pixels<S: Simd>(s: S, planes: &[f32], plane: usize, pixels: Range<usize>, to: &mut [f32]) {
+    for (i, to) in to.chunks_mut(LANES * LANES).enumerate() {
+        let start = (pixels.start + i * LANES).min(pixels.end);
+        let end = (start + LANES).min(pixels.end);
+        let mut square = [s.splat(0.0); LANES];
+        for (v, plane) in square.iter_mut().zip(planes.chunks_exact(plane)) {
+            *v = s.load_any(&plane[start..end]);
+        }
+        s.transpose(&mut square);
+        for (v, to) in square.iter().zip(to.chunks_exact_mut(LANES)) {
+            s.store(*v, to);
         }
     }
 }
