@@ -26,8 +26,10 @@ macro_rules! bundled {
     };
 }
 
-/// The uncompressed network first, which retrainings start from.
 static BUNDLED: [Bundled; 1] = bundled!["resnet20-cifar10"];
+
+/// The network that was not retrained, and that retrainings start from.
+pub const BASELINE: &str = "resnet20-cifar10";
 
 /// What `demo` and `eval` take unless told otherwise.
 pub const DEFAULT: &str = "resnet20-cifar10";
@@ -82,12 +84,14 @@ pub fn find(name: &str) -> Result<Model> {
 
 /// The uncompressed network's weights.
 pub fn baseline_weights() -> Result<PathBuf> {
-    Ok(model(&BUNDLED[0])?.weights)
+    Ok(find(BASELINE)?.weights)
 }
 
 /// Weights and profile of a model, in memory.
-pub fn contents(name: &str) -> Option<(&'static [u8], &'static [u8])> {
-    BUNDLED.iter().find(|bundled| bundled.name == name).map(|bundled| (bundled.weights, bundled.profile))
+pub fn contents(name: &str) -> Result<(&'static [u8], &'static [u8])> {
+    let bundled = BUNDLED.iter().find(|bundled| bundled.name == name);
+    let bundled = bundled.with_context(|| format!("no model is named {name:?}"))?;
+    Ok((bundled.weights, bundled.profile))
 }
 
 fn model(bundled: &Bundled) -> Result<Model> {

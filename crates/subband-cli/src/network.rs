@@ -6,17 +6,18 @@ use anyhow::{Context, Result};
 use subband_nn::data::{Cifar10, Dataset, image_folder};
 use subband_nn::{Device, Network, NetworkKind};
 
-use crate::args;
+use crate::{args, models};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct NetworkArgs {
-    /// Network: resnet20, resnet32, resnet56 (CIFAR-10), resnet18, resnet34 (ImageNet)
-    #[arg(long, value_name = "NETWORK")]
-    network: NetworkKind,
+    /// Network: resnet20, resnet32, resnet56 (CIFAR-10), resnet18, resnet34 (ImageNet) [default: that of the bundled
+    /// model]
+    #[arg(long, value_name = "NETWORK", requires = "weights")]
+    network: Option<NetworkKind>,
 
-    /// Weights: a .safetensors file under PyTorch names
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
+    /// Weights: a .safetensors file under PyTorch names [default: those of the bundled model]
+    #[arg(long, value_name = "FILE", requires = "network")]
+    weights: Option<PathBuf>,
 
     /// CIFAR-10 folder, or a folder with one subfolder of photographs a class [default: where `subband data cifar10`
     /// puts CIFAR-10]
@@ -37,13 +38,25 @@ pub enum Part {
 }
 
 impl NetworkArgs {
-    pub fn load(&self) -> Result<Network> {
-        Ok(Network::load(self.network, &self.weights, &Device::default())?)
+    /// The network asked for, or that of the bundled model `model`.
+    pub fn source(&self, model: &str) -> Result<Source> {
+        match (self.network, &self.weights) {
+            (Some(kind), Some(weights)) => Ok(Source { kind, weights: weights.clone(), profile: None }),
+            _ => {
+                let model = models::find(model)?;
+                Ok(Source { kind: model.card.network.parse()?, weights: model.weights, profile: Some(model.profile) })
+            }
+        }
     }
 
-    /// Images of CIFAR-10; of a folder of photographs all, since it has no parts.
-    pub fn images(&self, part: Part) -> Result<Dataset> {
-        if self.network.is_imagenet() {
+    /// Whether the command line names a network.
+    pub fn is_given(&self) -> bool {
+        self.weights.is_some()
+    }
+
+    /// Images for `kind`: of CIFAR-10; of a folder of photographs all, since it has no parts.
+    pub fn images(&self, kind: NetworkKind, part: Part) -> Result<Dataset> {
+        if kind.is_imagenet() {
             let folder = self.data.as_deref().context("photographs are not fetched: say with --data where they are")?;
             return Ok(image_folder(folder, self.classes.as_deref())?);
         }
@@ -61,7 +74,17 @@ impl NetworkArgs {
         })
     }
 
-    pub fn is_imagenet(&self) -> bool {
-        self.network.is_imagenet()
+}
+
+/// A network and its weights; with the profile, where a bundled model was asked for.
+pub struct Source {
+    pub kind: NetworkKind,
+    pub weights: PathBuf,
+    pub profile: Option<PathBuf>,
+}
+
+impl Source {
+    pub fn load(&self) -> Result<Network> {
+        Ok(Network::load(self.kind, &self.weights, &Device::default())?)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use subband::{Profile, Wavelet};
-use subband_nn::Taps;
+use subband_nn::{NetworkKind, Taps};
 use subband_nn::calibrate::{CalibrateConfig, Calibration, StepRule, calibrate};
 use subband_nn::data::{Dataset, image_folder};
 
@@ -13,7 +13,7 @@ use crate::args::{self, Threads};
 use crate::network::{NetworkArgs, Part};
 use crate::output::{self, Output};
 use crate::progress::Bars;
-use crate::{Ui, table};
+use crate::{Ui, models, table};
 
 /// Make a profile from training images
 #[derive(Debug, clap::Args)]
@@ -125,9 +125,10 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     config.validate().map_err(|e| args::usage(e.to_string()))?;
 
     let mut output = Output::create(&args.output, args.force)?;
-    let network = args.network.load()?;
-    let train = args.network.images(Part::Train)?;
-    let held_out = held_out(&args, config.rule)?;
+    let source = args.network.source(models::BASELINE)?;
+    let network = source.load()?;
+    let train = args.network.images(source.kind, Part::Train)?;
+    let held_out = held_out(&args, source.kind, config.rule)?;
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| Ok(calibrate(&network, &train, held_out.as_ref(), &config, &mut bars)?))?;
     drop(bars);
@@ -143,12 +144,12 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
 }
 
 /// The images for a rule that searches.
-fn held_out(args: &Args, rule: StepRule) -> Result<Option<Dataset>> {
+fn held_out(args: &Args, kind: NetworkKind, rule: StepRule) -> Result<Option<Dataset>> {
     if !matches!(rule, StepRule::Bits(_) | StepRule::TargetDrop(_)) {
         return Ok(None);
     }
-    if !args.network.is_imagenet() {
-        return args.network.images(Part::HeldOut).map(Some);
+    if !kind.is_imagenet() {
+        return args.network.images(kind, Part::HeldOut).map(Some);
     }
     match &args.held_out {
         Some(folder) => Ok(Some(image_folder(folder, None)?)),

@@ -14,7 +14,7 @@ use crate::args::Threads;
 use crate::output::{self, Output};
 use crate::picture::{self, Channel};
 use crate::progress::Bars;
-use crate::{Ui, evaluation_report, table};
+use crate::{Ui, evaluation_report, models, table};
 
 /// Show the method at work, with nothing to fetch
 #[derive(Debug, clap::Args)]
@@ -43,9 +43,6 @@ pub struct Args {
     threads: Threads,
 }
 
-/// Trained by this project.
-const WEIGHTS: &[u8] = include_bytes!("../../../../models/resnet20-cifar10/weights.safetensors");
-const PROFILE: &[u8] = include_bytes!("../../../../models/resnet20-cifar10/profile.sbp");
 /// Where they come from: assets/README.md.
 const SHEET: &[u8] = include_bytes!("../../assets/cifar10-test-500.png");
 const LABELS: &str = include_str!("../../assets/cifar10-test-500-labels.txt");
@@ -56,13 +53,14 @@ const SIDE: usize = 32;
 const DRAWN: usize = 4;
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
-    let profile = Profile::from_bytes(PROFILE, &Limits::default())?;
+    let (weights, profile) = models::contents(models::DEFAULT)?;
+    let profile = Profile::from_bytes(profile, &Limits::default())?;
     let tap = profile.tap(&args.tap)?;
-    let network = Network::from_tensors(NetworkKind::ResNet20, TensorMap::from_bytes(WEIGHTS)?, &Device::default())?;
+    let network = Network::from_tensors(NetworkKind::ResNet20, TensorMap::from_bytes(weights)?, &Device::default())?;
     let images = sample()?;
     let mut file = Output::create(&args.picture, true)?;
 
-    let options = EvaluateOptions::default().with_weights("bundled, models/resnet20-cifar10");
+    let options = EvaluateOptions::default().with_weights(format!("bundled, models/{}", models::DEFAULT));
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| Ok(evaluate(&network, &images, &profile, &options, &mut bars)?))?;
     drop(bars);

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use subband_nn::evaluate::{EvaluateOptions, evaluate};
 
-use crate::args::Threads;
+use crate::args::{self, Threads};
 use crate::network::{NetworkArgs, Part};
 use crate::progress::Bars;
-use crate::{Ui, evaluation_report, output};
+use crate::{Ui, evaluation_report, models, output};
 
 /// Measure accuracy and rate with a profile in the network
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,11 @@ use crate::{Ui, evaluation_report, output};
 Every image goes through the network on its own, and every map at a tap of the profile is really compressed to bytes \
 and decompressed; the network goes on with the decoded map. CIFAR-10 networks are measured on the test images.
 
+Without a network, a bundled model is measured: `subband models` lists them.
+
 Examples:
+  subband eval
+  subband eval --model resnet20-cifar10 --limit 1000
   subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp
   subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp --limit 1000 --json out.json
   subband eval --network resnet18 --weights r18.safetensors --profile r18.sbp --data imagenet/val")]
@@ -24,9 +28,13 @@ pub struct Args {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// Profile the maps are coded with; it says which taps
+    /// Bundled model: network, weights and profile [default: resnet20-cifar10]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["network", "weights"])]
+    model: Option<String>,
+
+    /// Profile the maps are coded with; it says which taps [default: that of the bundled model]
     #[arg(long, value_name = "FILE")]
-    profile: PathBuf,
+    profile: Option<PathBuf>,
 
     /// Write the figures as JSON to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
@@ -43,13 +51,16 @@ pub struct Args {
 pub fn run(args: Args, ui: Ui) -> Result<()> {
     // A report can be made again: unlike compressed files and profiles it may be overwritten.
     let json = args.json.as_deref().map(|path| output::Output::create(path, true)).transpose()?;
-    let profile = super::read_profile(&args.profile)?;
-    let network = args.network.load()?;
-    let mut images = args.network.images(Part::Test)?;
+    let source = args.network.source(args.model.as_deref().unwrap_or(models::DEFAULT))?;
+    let profile = args.profile.as_ref().or(source.profile.as_ref());
+    let profile = profile.ok_or_else(|| args::usage("--weights needs --profile: what their maps are coded with"))?;
+    let profile = super::read_profile(profile)?;
+    let network = source.load()?;
+    let mut images = args.network.images(source.kind, Part::Test)?;
     if let Some(limit) = args.limit {
         images = images.limit(limit as usize);
     }
-    let options = EvaluateOptions::default().with_weights(args.network.weights.display().to_string());
+    let options = EvaluateOptions::default().with_weights(source.weights.display().to_string());
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| Ok(evaluate(&network, &images, &profile, &options, &mut bars)?))?;
     drop(bars);
