@@ -1,5 +1,5 @@
-//! CPU kernels for training and running residual networks in f32: convolution and batch normalisation, each with its
-//! gradients, on plain slices.
+//! CPU kernels for training and running residual networks in f32: convolution, batch normalisation and the wavelet
+//! codec as a layer, each with its gradients, on plain slices.
 //!
 //! There is no tensor type here and no framework. Every tensor is a contiguous slice in the order
 //! `[batch, channels, height, width]`, results are written into slices of the caller, and lengths are checked.
@@ -12,11 +12,13 @@
 //! | batch normalisation, training | [`BatchNorm::forward`] | `x`, optionally residual | `y`, returns [`BatchStats`] |
 //! | its gradients | [`BatchNorm::backward`] | `x`, `dy`, the statistics, optionally `y` | [`BatchNormGradients`] |
 //! | batch normalisation, inference | [`BatchNorm::inference`], or [`BatchNorm::fold`] into `w` and a bias | | |
+//! | the codec, forth and back | [`WaveletQuantize::forward`] | `x` | `y`, returns mean magnitudes |
+//! | its gradients | [`WaveletQuantize::backward`] | `x`, `y`, `dy` | [`WaveletQuantizeGradients`] |
 //!
 //! with, for a [`ConvShape`], `x: [batch, in_channels, height, width]`, `w: [out_channels, in_channels, kernel,
-//! kernel]`, `y: [batch, out_channels, out_height, out_width]`, and for a [`BatchNorm`], `x` and `y: [batch, channels,
-//! plane]`. A gradient has the shape of what it is the gradient of. Adding a residual and clipping at zero (ReLU) are
-//! fused into the operation before them.
+//! kernel]`, `y: [batch, out_channels, out_height, out_width]`, for a [`BatchNorm`], `x` and `y: [batch, channels,
+//! plane]`, and for a [`WaveletQuantize`], `x` and `y: [batch, channels, height, width]`. A gradient has the shape of
+//! what it is the gradient of. Adding a residual and clipping at zero (ReLU) are fused into the operation before them.
 //!
 //! ```
 //! use subband_kernels::{BatchNorm, BatchNormGradients, Clipped, ConvShape, Epilogue, Isa};
@@ -54,7 +56,8 @@
 //! # Instruction sets
 //! [`Isa::best`] is the fastest of AVX-512, AVX2 with FMA, and portable code that this CPU has; the others can be
 //! asked for by name. An [`Isa`] exists only where the CPU has the instructions, so passing one is always sound.
-//! Results differ between instruction sets by rounding, within 1e-5 of the largest value of a tensor (tested).
+//! Results differ between instruction sets by rounding, within 1e-5 of the largest value of a tensor (tested). Those of
+//! [`WaveletQuantize`] do not differ at all: its output has the bits of the codec's.
 //!
 //! # Threads
 //! Work is spread over the current rayon pool. For a given shape and instruction set the results are the same bits on
@@ -67,6 +70,7 @@
 //! for ResNet-18, whose widest layers have 9 MB of weights.
 //!
 //! # Reading the source
+//! `wavelet_quantize` is held against the codec and dense matrices in the tests, not against [`mod@reference`].
 //! `simd` has the vectors and the note on inlining that all kernels depend on; `conv` says how the
 //! convolutions are arranged; [`mod@reference`] states every operation in a few lines.
 

@@ -40,6 +40,28 @@ use lanes::{LaneTable, sum_by_channel};
 /// Two things of the codec are left out. There is no pre-scaling. And indices are not clamped, to 24 bits at most in
 /// the codec, which a network in training does not get near; so NaN and infinity come out as such, and a loss that
 /// diverges is seen to.
+///
+/// ```
+/// use subband::Wavelet;
+/// use subband_kernels::{Isa, WaveletQuantize, WaveletQuantizeGradients};
+///
+/// // Two planes of 4 x 4; the second keeps its approximation alone.
+/// let layer = WaveletQuantize {
+///     batch: 1, channels: 2, height: 4, width: 4, wavelet: Wavelet::Haar, levels: 1, steps: &[0.5; 4],
+///     kept: &[1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+///     rounding: 0.5, reconstruction: 0.0, nonnegative: true, noise: None,
+/// };
+/// let x: Vec<f32> = (0..32).map(|i| (i % 5) as f32).collect();
+/// let (mut y, mut dx, mut dlog_steps, mut dkept) = ([0.0; 32], [0.0; 32], [0.0; 4], [0.0; 8]);
+/// let mean_magnitudes = layer.forward(Isa::best(), &x, &mut y);
+/// assert_eq!(mean_magnitudes.len(), 8);
+/// assert_eq!(y[16], y[17]);
+///
+/// let to = WaveletQuantizeGradients { dx: &mut dx, dlog_steps: &mut dlog_steps, dkept: &mut dkept };
+/// layer.backward(Isa::best(), &x, &y, &[1.0; 32], &[0.0; 8], to);
+/// // Where nothing is clamped, the gradient of a sum passes unchanged: it is approximation alone.
+/// assert!((dx[16] - 1.0).abs() < 1e-6);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct WaveletQuantize<'a> {
     pub batch: usize,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use subband::{Orientation, Subband};
 
 use super::WaveletQuantize;
-use crate::simd::{LANES, Simd};
+use crate::simd::{LANES, Simd, prefetch};
 
 /// One sample, or one parameter, of each of 16 planes.
 pub(super) type Lanes = [f32; LANES];
@@ -102,34 +102,97 @@ pub(super) fn gather<S: Simd>(
     first: usize,
     to: &mut [Lanes],
 ) {
-    for (block, to) in to.chunks_mut(LANES).enumerate() {
-        let mut square = [s.splat(0.0); LANES];
-        for (i, values) in planes.chunks_exact(plane).enumerate().take(LANES) {
-            let at = first + block * LANES;
-            let values = s.load_any(&values[at..at + to.len()]);
-            square[i] = match positive {
-                Some(positive) => s.where_positive(s.load_any(&positive[i * plane + at..][..to.len()]), values),
-                None => values,
-            };
+    match positive {
+        Some(positive) => gather_all::<S, true>(s, planes, positive, plane, first, to),
+        None => gather_all::<S, false>(s, planes, planes, plane, first, to),
+    }
+}
+
+#[inline(always)]
+fn gather_all<S: Simd, const POSITIVE: bool>(
+    s: S,
+    planes: &[f32],
+    positive: &[f32],
+    plane: usize,
+    first: usize,
+    to: &mut [Lanes],
+) {
+    // Outside of the loop, as the compiler clears it by a call.
+    let mut square = [s.splat(0.0); LANES];
+    let (blocks, rest) = to.as_chunks_mut::<LANES>();
+    let first_of_rest = first + blocks.len() * LANES;
+    for (block, to) in blocks.iter_mut().enumerate() {
+        gather_block::<S, POSITIVE>(s, planes, positive, plane, first + block * LANES, &mut square, to);
+    }
+    if !rest.is_empty() {
+        gather_block::<S, POSITIVE>(s, planes, positive, plane, first_of_rest, &mut square, rest);
+    }
+}
+
+/// Values between what is loaded and what is asked for ahead of time.
+const AHEAD: usize = 4 * LANES;
+
+#[inline(always)]
+fn gather_block<S: Simd, const POSITIVE: bool>(
+    s: S,
+    planes: &[f32],
+    positive: &[f32],
+    plane: usize,
+    first: usize,
+    square: &mut [S::V; LANES],
+    to: &mut [Lanes],
+) {
+    for (i, v) in square.iter_mut().enumerate() {
+        let at = i * plane + first;
+        *v = s.splat(0.0);
+        if at < planes.len() {
+            // Sixteen streams are too many for the hardware to see.
+            prefetch::<false>(&planes[(at + AHEAD).min(planes.len())..]);
+            *v = s.load_any(&planes[at..at + to.len()]);
+            if POSITIVE {
+                prefetch::<false>(&positive[(at + AHEAD).min(planes.len())..]);
+                *v = s.where_positive(s.load_any(&positive[at..at + to.len()]), *v);
+            }
         }
-        s.transpose(&mut square);
-        for (to, v) in to.iter_mut().zip(&square) {
-            s.store(*v, to);
-        }
+    }
+    s.transpose(square);
+    for (to, v) in to.iter_mut().zip(square) {
+        s.store(*v, to);
     }
 }
 
 /// Undoes [`gather`]; clamps at zero if `relu`.
 #[inline(always)]
 pub(super) fn scatter<S: Simd>(s: S, from: &[Lanes], relu: bool, planes: &mut [f32], plane: usize, first: usize) {
-    for (block, from) in from.chunks(LANES).enumerate() {
-        let mut square = [s.splat(0.0); LANES];
-        for (v, from) in square.iter_mut().zip(from) {
-            *v = if relu { s.relu(s.load(from)) } else { s.load(from) };
-        }
-        s.transpose(&mut square);
-        for (values, v) in planes.chunks_exact_mut(plane).zip(&square) {
-            s.store_any(*v, &mut values[first + block * LANES..][..from.len()]);
+    let mut square = [s.splat(0.0); LANES];
+    let (blocks, rest) = from.as_chunks::<LANES>();
+    let first_of_rest = first + blocks.len() * LANES;
+    for (block, from) in blocks.iter().enumerate() {
+        scatter_block(s, from, relu, planes, plane, first + block * LANES, &mut square);
+    }
+    if !rest.is_empty() {
+        scatter_block(s, rest, relu, planes, plane, first_of_rest, &mut square);
+    }
+}
+
+#[inline(always)]
+fn scatter_block<S: Simd>(
+    s: S,
+    from: &[Lanes],
+    relu: bool,
+    planes: &mut [f32],
+    plane: usize,
+    first: usize,
+    square: &mut [S::V; LANES],
+) {
+    for (v, from) in square.iter_mut().zip(from) {
+        *v = if relu { s.relu(s.load(from)) } else { s.load(from) };
+    }
+    s.transpose(square);
+    for (i, v) in square.iter().enumerate() {
+        let at = i * plane + first;
+        if at < planes.len() {
+            s.store_any(*v, &mut planes[at..at + from.len()]);
         }
     }
 }

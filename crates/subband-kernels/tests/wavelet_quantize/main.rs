@@ -74,7 +74,7 @@ impl Case {
     /// Drops every fifth subband, the approximations apart.
     fn masked(mut self) -> Case {
         let subbands = self.subbands();
-        let dropped = (0..self.kept.len()).filter(|i| i % subbands > 0 && (i * 7 + i / subbands) % 5 == 0);
+        let dropped = (0..self.kept.len()).filter(|i| i % subbands > 0 && (i * 7 + i / subbands).is_multiple_of(5));
         dropped.for_each(|i| self.kept[i] = 0.0);
         self
     }
