@@ -5,6 +5,7 @@
 mod archive;
 mod args;
 mod commands;
+mod config_file;
 mod evaluation_report;
 mod network;
 mod output;
