@@ -107,6 +107,15 @@ pub fn finite(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A number, or `none`, as a TOML value: what `or_none` fields of a configuration take.
+pub fn toml_number_or_none(text: &str) -> Result<toml::Value, String> {
+    match text.parse::<toml::Value>() {
+        Ok(value @ (toml::Value::Integer(_) | toml::Value::Float(_))) => Ok(value),
+        _ if text == "none" => Ok(text.into()),
+        _ => Err("allowed are a number and none".to_owned()),
+    }
+}
+
 /// Where data sets lie unless the user says otherwise.
 pub fn default_data_dir() -> Result<PathBuf> {
     Ok(cache_dir()?.join("cifar10"))

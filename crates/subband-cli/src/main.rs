@@ -5,11 +5,14 @@
 mod archive;
 mod args;
 mod commands;
+mod config_file;
+mod curves;
 mod evaluation_report;
 mod models;
 mod network;
 mod output;
 mod picture;
+mod plot;
 mod progress;
 mod reproduce;
 mod table;
@@ -22,7 +25,10 @@ use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use commands::{calibrate, completions, compress, data, decompress, demo, eval, inspect, models as models_command, reproduce as reproduce_command, retrain, train};
+use commands::{
+    calibrate, completions, compress, data, decompress, demo, eval, inspect, models as models_command,
+    reproduce as reproduce_command, retrain, train,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

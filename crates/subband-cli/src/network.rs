@@ -73,7 +73,6 @@ impl NetworkArgs {
             Part::Test => cifar.test()?,
         })
     }
-
 }
 
 /// A network and its weights; with the profile, where a bundled model was asked for.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use subband::{Profile, Wavelet};
-use subband_nn::{NetworkKind, Taps};
 use subband_nn::calibrate::{CalibrateConfig, Calibration, StepRule, calibrate};
 use subband_nn::data::{Dataset, image_folder};
+use subband_nn::{NetworkKind, Taps};
 
 use crate::args::{self, Threads};
 use crate::network::{NetworkArgs, Part};

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use subband_nn::data::Cifar10;
 use subband_nn::Progress;
+use subband_nn::data::Cifar10;
 
 use crate::args::{self, Threads};
 use crate::progress::Bars;

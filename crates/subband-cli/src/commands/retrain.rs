@@ -13,7 +13,7 @@ use crate::args::{self, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
 use crate::output::Output;
 use crate::progress::Bars;
-use crate::{Ui, evaluation_report, output, plot};
+use crate::{Ui, curves, evaluation_report, output};
 
 /// Retrain a network with the codec in the loop
 #[derive(Debug, clap::Args)]
@@ -140,7 +140,8 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| {
         let outcome = retrain(&config, &data, &args.run, &mut bars)?;
-        plot::curves(&args.run.join("curves.svg"), &outcome.epochs)?;
+        let title = format!("{} retrained, lambda {}", config.training.network, config.rate.lambda);
+        curves::of(&title, &outcome.epochs).write(&args.run.join("curves.svg"))?;
         if args.no_test {
             return Ok(outcome.held_out);
         }

@@ -6,8 +6,10 @@ use anyhow::Result;
 use subband_nn::NetworkKind;
 use subband_nn::data::Cifar10;
 use subband_nn::train::{TrainConfig, train};
+use toml::Value;
 
 use crate::args::{self, Threads};
+use crate::config_file::{ConfigArgs, Overrides};
 use crate::progress::Bars;
 use crate::{Ui, output};
 
@@ -16,70 +18,153 @@ use crate::{Ui, output};
 #[command(
     allow_negative_numbers = true,
     after_help = "\
-Trains on 45,000 images and keeps 5,000 held out to choose the best epoch. Everything goes into the run folder: the \
-configuration, metrics.csv, last.safetensors, and best.safetensors, which eval and calibrate take as --weights. A run \
-that was interrupted at any moment goes on from its last epoch when the same command is given again, and ends as the \
-unbroken run would have.
+Trains on 45,000 images and keeps 5,000 held out to choose the best epoch. Everything goes into the run folder: \
+config.toml with every field of the configuration, metrics.csv, last.safetensors, and best.safetensors, which eval and \
+calibrate take as --weights. A run that was interrupted at any moment goes on from its last epoch when the same command \
+is given again, and ends as the unbroken run would have.
+
+The configuration comes from the defaults, over them the file of --config, over that the flags.
 
 Examples:
-  subband train --network resnet20 --run runs/first
-  subband train --network resnet20 --run runs/long --epochs 60 --learning-rate 0.3 --seed 2
-  subband train --network resnet20 --run runs/trial --epochs 1 --limit 2000"
+  subband train --run runs/first
+  subband train --run runs/long --epochs 60 --learning-rate 0.3 --seed 2
+  subband train --run runs/again --config runs/long/config.toml --seed 3
+  subband train --run runs/steps --schedule step --milestones 30,45 --warmup-epochs 1 --epochs 60
+  subband train --run runs/trial --epochs 1 --limit 2000"
 )]
 pub struct Args {
-    /// Network: resnet20, resnet32 or resnet56
-    #[arg(long, value_name = "NETWORK")]
-    network: NetworkKind,
+    /// Run folder, made where it is missing
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
 
     /// CIFAR-10 folder [default: where `subband data cifar10` puts it]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Run folder, made where it is missing
-    #[arg(long, value_name = "DIR")]
-    run: PathBuf,
+    #[command(flatten)]
+    threads: Threads,
 
-    /// Passes over the training images
-    #[arg(long, value_name = "N")]
-    epochs: Option<usize>,
+    #[command(flatten)]
+    config: ConfigArgs,
 
-    /// Images a step
-    #[arg(long, value_name = "N")]
-    batch_size: Option<usize>,
+    #[command(flatten)]
+    fields: Fields,
+}
 
-    /// Highest learning rate of the one-cycle schedule
-    #[arg(long, value_name = "RATE")]
-    learning_rate: Option<f64>,
+/// A flag for each field of [`TrainConfig`].
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Fields of the configuration")]
+struct Fields {
+    /// Network: resnet20, resnet32 or resnet56 [default: resnet20]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<NetworkKind>,
 
-    /// Weight decay on kernels and matrices
-    #[arg(long, value_name = "DECAY")]
-    weight_decay: Option<f64>,
+    /// Shortcut of a block that changes the shape: A pads with zeros, B is a convolution [default: A]
+    #[arg(long, value_name = "A|B", value_parser = ["A", "B"])]
+    shortcut: Option<String>,
 
-    /// Share of the target probability spread over all classes
-    #[arg(long, value_name = "SHARE")]
-    label_smoothing: Option<f64>,
-
-    /// Seed of weights, order and augmentation
+    /// Seed of weights, order and augmentation [default: 1]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
 
-    /// Only this many training images, for trials
+    /// Passes over the training images [default: 12]
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    epochs: Option<usize>,
 
-    #[command(flatten)]
-    threads: Threads,
+    /// Images a step [default: 128]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+
+    /// Highest learning rate of the schedule [default: 0.2]
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+
+    /// How the learning rate runs: one-cycle, cosine or step [default: one-cycle]
+    #[arg(long, value_name = "KIND", value_parser = ["one-cycle", "cosine", "step"])]
+    schedule: Option<String>,
+
+    /// one-cycle: where the peak lies, as a share of all steps [default: 0.25]
+    #[arg(long, value_name = "SHARE")]
+    peak_at: Option<f64>,
+
+    /// cosine and step: epochs of linear warm-up [default: 0]
+    #[arg(long, value_name = "EPOCHS")]
+    warmup_epochs: Option<f64>,
+
+    /// step: epochs at whose start the rate falls, as 30,45
+    #[arg(long, value_name = "EPOCHS", value_delimiter = ',')]
+    milestones: Option<Vec<usize>>,
+
+    /// step: what the rate is multiplied by at a milestone [default: 0.1]
+    #[arg(long, value_name = "FACTOR")]
+    factor: Option<f64>,
+
+    /// Momentum of SGD [default: 0.9]
+    #[arg(long, value_name = "SHARE")]
+    momentum: Option<f64>,
+
+    /// Nesterov's form of the momentum [default: true]
+    #[arg(long, value_name = "BOOL")]
+    nesterov: Option<bool>,
+
+    /// Weight decay on kernels and matrices [default: 0.0005]
+    #[arg(long, value_name = "DECAY")]
+    weight_decay: Option<f64>,
+
+    /// Whether BatchNorm's scales and all biases decay too [default: false]
+    #[arg(long, value_name = "BOOL")]
+    decay_vectors: Option<bool>,
+
+    /// Longest gradient over all parameters, or none [default: none]
+    #[arg(long, value_name = "LENGTH", value_parser = args::toml_number_or_none)]
+    gradient_clip: Option<Value>,
+
+    /// Share of the target probability spread over all classes [default: 0.0]
+    #[arg(long, value_name = "SHARE")]
+    label_smoothing: Option<f64>,
+
+    /// Random crops out of the image padded by this many pixels [default: 4]
+    #[arg(long, value_name = "PIXELS")]
+    crop_padding: Option<usize>,
+
+    /// Random horizontal flips [default: true]
+    #[arg(long, value_name = "BOOL")]
+    flip: Option<bool>,
+
+    /// Only this many training images, for trials, or none for all [default: none]
+    #[arg(long, value_name = "N", value_parser = args::toml_number_or_none)]
+    limit: Option<Value>,
+}
+
+impl Fields {
+    fn overrides(self) -> Result<Overrides> {
+        let mut set = Overrides::default();
+        set.set("network", self.network)?;
+        set.set("shortcut", self.shortcut)?;
+        set.set("seed", self.seed)?;
+        set.set("epochs", self.epochs)?;
+        set.set("batch_size", self.batch_size)?;
+        set.set("learning_rate", self.learning_rate)?;
+        set.set("schedule.kind", self.schedule)?;
+        set.set("schedule.peak_at", self.peak_at)?;
+        set.set("schedule.warmup_epochs", self.warmup_epochs)?;
+        set.set("schedule.milestones", self.milestones)?;
+        set.set("schedule.factor", self.factor)?;
+        set.set("momentum", self.momentum)?;
+        set.set("nesterov", self.nesterov)?;
+        set.set("weight_decay", self.weight_decay)?;
+        set.set("decay_vectors", self.decay_vectors)?;
+        set.set("gradient_clip", self.gradient_clip)?;
+        set.set("label_smoothing", self.label_smoothing)?;
+        set.set("crop_padding", self.crop_padding)?;
+        set.set("flip", self.flip)?;
+        set.set("limit", self.limit)?;
+        Ok(set)
+    }
 }
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
-    let mut config = TrainConfig::default().with_network(args.network);
-    config.epochs = args.epochs.unwrap_or(config.epochs);
-    config.batch_size = args.batch_size.unwrap_or(config.batch_size);
-    config.learning_rate = args.learning_rate.unwrap_or(config.learning_rate);
-    config.weight_decay = args.weight_decay.unwrap_or(config.weight_decay);
-    config.label_smoothing = args.label_smoothing.unwrap_or(config.label_smoothing);
-    config.seed = args.seed.unwrap_or(config.seed);
-    config.limit = args.limit;
+    let config: TrainConfig = args.config.resolve(args.fields.overrides()?)?;
     config.validate().map_err(|e| args::usage(e.to_string()))?;
 
     let data = Cifar10::open(&args.data.map_or_else(args::default_data_dir, Ok)?)?;
@@ -94,4 +179,75 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         outcome.best_weights.display()
     );
     output::print(&report, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args as _, FromArgMatches};
+    use subband_nn::train::Schedule;
+
+    fn fields(flags: &[&str]) -> Fields {
+        let command = Fields::augment_args(clap::Command::new("train").no_binary_name(true));
+        Fields::from_arg_matches(&command.get_matches_from(flags)).unwrap()
+    }
+
+    fn resolve(flags: &[&str]) -> TrainConfig {
+        crate::config_file::layered(None, fields(flags).overrides().unwrap().table()).unwrap()
+    }
+
+    /// The values of a table by the last part of their keys; the kind of a schedule is the schedule.
+    fn leaves(name: &str, value: &Value, into: &mut Vec<(String, String)>) {
+        match value {
+            Value::Table(table) => {
+                for (key, value) in table {
+                    leaves(if key == "kind" { name } else { key }, value, into);
+                }
+            }
+            Value::String(text) => into.push((name.into(), text.clone())),
+            value => into.push((name.into(), value.to_string())),
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_flag_whose_help_gives_its_default() {
+        let command = Fields::augment_args(clap::Command::new("train"));
+        let mut fields = Vec::new();
+        leaves("", &Value::try_from(TrainConfig::default()).unwrap(), &mut fields);
+        for (name, default) in fields {
+            let flag = command.get_arguments().find(|flag| flag.get_id().as_str() == name);
+            let help = flag.unwrap_or_else(|| panic!("{name} has no flag")).get_help().unwrap().to_string();
+            assert!(help.ends_with(&format!("[default: {default}]")), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn flags_reach_their_fields() {
+        assert_eq!(resolve(&[]), TrainConfig::default());
+        let config = resolve(
+            &"--network resnet32 --shortcut B --seed 2 --epochs 3 --batch-size 4 --learning-rate 0.5 --schedule step \
+              --milestones 1,2 --factor 0.2 --warmup-epochs 0.5 --momentum 0.6 --nesterov false --weight-decay 0.7 \
+              --decay-vectors true --gradient-clip 5 --label-smoothing 0.1 --crop-padding 2 --flip false --limit 9"
+                .split_whitespace()
+                .collect::<Vec<_>>(),
+        );
+        let mut expected = TrainConfig::default().with_network(NetworkKind::ResNet32).with_seed(2).with_epochs(3);
+        expected.shortcut = subband_nn::Shortcut::B;
+        expected.batch_size = 4;
+        expected.learning_rate = 0.5;
+        expected.schedule = Schedule::Step { warmup_epochs: 0.5, milestones: vec![1, 2], factor: 0.2 };
+        expected.momentum = 0.6;
+        expected.nesterov = false;
+        expected.weight_decay = 0.7;
+        expected.decay_vectors = true;
+        expected.gradient_clip = Some(5.0);
+        expected.label_smoothing = 0.1;
+        expected.crop_padding = 2;
+        expected.flip = false;
+        expected.limit = Some(9);
+        assert_eq!(config, expected);
+        assert_eq!(resolve(&["--peak-at", "0.5"]).schedule, Schedule::OneCycle { peak_at: 0.5 });
+        assert_eq!(resolve(&["--schedule", "cosine"]).schedule, Schedule::Cosine { warmup_epochs: 0.0 });
+        assert_eq!(resolve(&["--limit", "none"]).limit, None);
+    }
 }

@@ -80,7 +80,8 @@ pub fn run_arm(
     progress.message(&format!("{}: {} epochs", arm.name, config.training.epochs));
     let outcome = retrain(&config, data, &folder, progress)?;
     let network = Network::load(config.training.network, &outcome.weights, &Device::default())?;
-    let bytes = std::fs::read(&outcome.profile).with_context(|| format!("cannot read {}", outcome.profile.display()))?;
+    let bytes =
+        std::fs::read(&outcome.profile).with_context(|| format!("cannot read {}", outcome.profile.display()))?;
     let profile = Profile::from_bytes(&bytes, &Limits::default())?;
     let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
     let test = evaluate(&network, test, &profile, &options, progress)?;
@@ -95,7 +96,8 @@ pub fn run_arm(
 fn read(file: &Path) -> Result<Option<ArmResult>> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(Some(
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a result of this program", file.display()))?,
+            serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is not a result of this program", file.display()))?,
         )),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("cannot read {}", file.display())),

@@ -71,7 +71,8 @@ fn markdown(baseline: &Baseline, results: &[ArmResult], note: &str) -> String {
     }
     let ablation: Vec<&ArmResult> = thesis.iter().copied().chain(of(Group::Ablation)).collect();
     if results.iter().any(|found| found.group == Group::Ablation) {
-        let _ = writeln!(text, "### Learned against fixed channel selection\n\n{}", selection_table(baseline, &ablation));
+        let _ =
+            writeln!(text, "### Learned against fixed channel selection\n\n{}", selection_table(baseline, &ablation));
     }
     for found in of(Group::Blocks).into_iter().chain(of(Group::Relu)) {
         let _ = writeln!(text, "### Where the bits go: {}\n\n{}", found.name, per_tap(found));
@@ -142,7 +143,9 @@ fn selection_table(baseline: &Baseline, arms: &[&ArmResult]) -> String {
 }
 
 fn per_tap(found: &ArmResult) -> String {
-    let mut text = String::from("| tap | shape | bits | ratio | zeros | order-0 bits of each subband, LL first |\n|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| tap | shape | bits | ratio | zeros | order-0 bits of each subband, LL first |\n|---|---|---|---|---|---|\n",
+    );
     for tap in &found.test.per_tap {
         let [c, h, w] = tap.shape;
         let subbands: Vec<String> =

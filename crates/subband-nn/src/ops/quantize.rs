@@ -98,12 +98,8 @@ impl<C: CheckpointStrategy> QuantizeOps for Autodiff<Flex, C> {
         settings: QuantizeSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), log_steps.node(), gates.node()];
-        let (state, y, mean) = QuantizeState::forward(
-            x.into_primitive(),
-            log_steps.into_primitive(),
-            gates.into_primitive(),
-            settings,
-        );
+        let (state, y, mean) =
+            QuantizeState::forward(x.into_primitive(), log_steps.into_primitive(), gates.into_primitive(), settings);
         let y = match QuantizeBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(state, y),
             OpsKind::UnTracked(prep) => prep.finish(y),

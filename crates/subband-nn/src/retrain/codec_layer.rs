@@ -6,7 +6,7 @@ use super::config::{CodecConfig, StepGranularity};
 use super::selection::{Selection, SelectionConfig};
 use crate::calibrate::TapCoding;
 use crate::error::Result;
-use crate::ops::{Quantized, QuantizeSettings, wavelet_quantize};
+use crate::ops::{QuantizeSettings, Quantized, wavelet_quantize};
 use crate::taps::TapSite;
 use crate::tensor_map::TensorMap;
 

@@ -165,7 +165,8 @@ impl Selection {
             return;
         }
         let (levels, subbands) = (self.levels, 3 * self.levels + 1);
-        let SelectionConfig { method, retain, tau, sharpening, sharpening_ramp_epochs, learning_rate, .. } = self.config;
+        let SelectionConfig { method, retain, tau, sharpening, sharpening_ramp_epochs, learning_rate, .. } =
+            self.config;
         let Some(learned) = &mut self.learned else {
             return;
         };
@@ -194,8 +195,7 @@ impl Selection {
             for channel in 0..self.channels {
                 for level in 0..levels {
                     let gate = f64::from(learned.values[channel * levels + level]);
-                    let loss: f64 =
-                        of_level(channel, level).map(|at| f64::from(gradients[at]) + costs[at]).sum();
+                    let loss: f64 = of_level(channel, level).map(|at| f64::from(gradients[at]) + costs[at]).sum();
                     all.push((loss * slope(gate)) as f32);
                 }
             }

@@ -119,7 +119,8 @@ fn a_resumed_retraining_ends_as_the_unbroken_one() {
         config.selection.method = method;
         config.selection.retain = 0.5;
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let outcome = retrain_on(&config, &data, &held_out, whole.path(), &mut Copy(whole.path(), broken.path())).unwrap();
+        let outcome =
+            retrain_on(&config, &data, &held_out, whole.path(), &mut Copy(whole.path(), broken.path())).unwrap();
         assert_eq!(outcome.epochs.len(), 2);
         retrain_on(&config, &data, &held_out, broken.path(), &mut ()).unwrap();
         for name in ["last.safetensors", "weights.safetensors"] {
@@ -178,5 +179,8 @@ fn another_networks_weights_are_refused() {
     assert_eq!(error.kind(), crate::ErrorKind::Weights);
     assert_eq!(std::fs::read_dir(run.path()).unwrap().count(), 0, "nothing is left behind");
     // The calibrator and the layers share one idea of what a tap is.
-    assert!(TapCalibrator::new("x", [0, 1, 1], subband::Coding::new(Wavelet::Haar, 1, subband::Steps::Uniform(1.0))).is_err());
+    assert!(
+        TapCalibrator::new("x", [0, 1, 1], subband::Coding::new(Wavelet::Haar, 1, subband::Steps::Uniform(1.0)))
+            .is_err()
+    );
 }

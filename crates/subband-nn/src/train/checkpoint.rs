@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -37,29 +38,36 @@ impl RunFolder {
     /// Creates the folder with the configuration in it, or checks that the one there is of the same configuration.
     ///
     /// # Errors
-    /// `Checkpoint` where the folder belongs to a run of another configuration, naming both values of the first
-    /// field that differs.
-    pub fn open<C: Serialize + DeserializeOwned + PartialEq>(path: &Path, config: &C) -> Result<Self> {
+    /// `Checkpoint` where the folder belongs to a run of another configuration, naming both values of every field that
+    /// differs.
+    pub fn open<C>(path: &Path, config: &C) -> Result<Self>
+    where
+        C: Serialize + DeserializeOwned + PartialEq,
+    {
         std::fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
         let folder = Self { path: path.to_path_buf() };
         let file = folder.config_file();
-        match std::fs::read(&file) {
-            Ok(bytes) => {
-                let there: RunConfig<C> = serde_json::from_slice(&bytes)
-                    .map_err(|e| Error::checkpoint(format!("{}: {e}", file.display())))?;
-                if there.config != *config {
+        match std::fs::read_to_string(&file) {
+            Ok(text) => {
+                let there: C = toml::from_str(&text)
+                    .map_err(|e| Error::checkpoint(format!("{}: {}", file.display(), e.message())))?;
+                if there != *config {
                     return Err(Error::checkpoint(format!(
                         "{} holds a run of another configuration ({}); use another folder, or remove it",
                         path.display(),
-                        difference(&there.config, config)
+                        differences(&there, config)
                     )));
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let run = RunConfig { version: env!("CARGO_PKG_VERSION").into(), config };
-                let text =
-                    serde_json::to_string_pretty(&run).map_err(|e| Error::argument(format!("configuration: {e}")))?;
-                write_atomically(&file, (text + "\n").as_bytes())?;
+                // Without its configuration nobody knows what the checkpoint is a checkpoint of.
+                if folder.last_file().exists() {
+                    return Err(Error::checkpoint(format!(
+                        "{} holds a checkpoint but no config.toml; use another folder, or remove it",
+                        path.display()
+                    )));
+                }
+                write_atomically(&file, config_text(config)?.as_bytes())?;
             }
             Err(e) => return Err(Error::io("read", &file, e)),
         }
@@ -76,7 +84,7 @@ impl RunFolder {
         let mut tensors = TensorMap::read(&path)?;
         let epochs =
             tensors.metadata("epochs").ok_or_else(|| damaged(Error::checkpoint("not a checkpoint of this program")))?;
-        state.epochs = metrics::from_json(epochs).map_err(damaged)?;
+        state.epochs = metrics::from_text(epochs).map_err(damaged)?;
         let velocity = tensors.split_prefix(VELOCITY);
         let parameters = tensors.split_prefix(PARAMETERS);
         let device = Device::default().autodiff();
@@ -93,9 +101,10 @@ impl RunFolder {
     /// outcome.
     pub fn save(&self, state: &State, profile: Option<&Profile>) -> Result<()> {
         let parameters = state.network.to_tensors();
-        let is_best = state.epochs.split_last().is_some_and(|(last, before)| {
-            before.iter().all(|m| last.objective() < m.objective())
-        });
+        let is_best = state
+            .epochs
+            .split_last()
+            .is_some_and(|(last, before)| before.iter().all(|m| last.objective() < m.objective()));
         if is_best {
             parameters.write(&self.best_file(), &[])?;
             if let Some(profile) = profile {
@@ -113,7 +122,7 @@ impl RunFolder {
                 all.insert(format!("{prefix}{name}"), array.shape.clone(), array.values.clone());
             }
         }
-        let epochs = metrics::to_json(&state.epochs)?;
+        let epochs = metrics::to_text(&state.epochs)?;
         all.write(&self.last_file(), &[("epochs", epochs)])
     }
 
@@ -131,29 +140,91 @@ impl RunFolder {
     }
 
     fn config_file(&self) -> PathBuf {
-        self.path.join("config.json")
+        self.path.join("config.toml")
     }
 }
 
-#[derive(Serialize, serde::Deserialize)]
-struct RunConfig<C> {
-    version: String,
-    #[serde(alias = "train")]
-    config: C,
+/// A configuration as its run folder keeps it; it can be given to another run as it is.
+fn config_text(config: &impl Serialize) -> Result<String> {
+    let fields = toml::to_string_pretty(config).map_err(|e| Error::argument(format!("configuration: {e}")))?;
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(format!("# The whole configuration of this run, made by subband {version}; --config takes it.\n\n{fields}"))
 }
 
-/// The first field in which two configurations differ, with both values.
-fn difference<C: Serialize>(there: &C, wanted: &C) -> String {
-    let fields = |config: &C| serde_json::to_value(config).unwrap_or_default();
-    let (there, wanted) = (fields(there), fields(wanted));
-    let Some(map) = wanted.as_object() else {
-        return String::new();
+/// Every field in which two configurations differ, with both values.
+fn differences(there: &impl Serialize, here: &impl Serialize) -> String {
+    let (there, here) = (dotted_fields(there), dotted_fields(here));
+    let names: BTreeSet<_> = there.keys().chain(here.keys()).collect();
+    let value = |fields: &BTreeMap<String, toml::Value>, name| {
+        fields.get(name).map_or_else(|| "not set".to_string(), ToString::to_string)
     };
-    map.iter()
-        .find(|(name, value)| there.get(name) != Some(value))
-        .map(|(name, value)| {
-            let old = there.get(name).cloned().unwrap_or_default();
-            format!("{name} is {old} there and {value} here")
-        })
-        .unwrap_or_default()
+    let differing = names.into_iter().filter(|&name| there.get(name) != here.get(name));
+    let texts =
+        differing.map(|name| format!("{name} is {} there and {} here", value(&there, name), value(&here, name)));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// The fields of a configuration under names such as `schedule.kind`.
+fn dotted_fields(config: &impl Serialize) -> BTreeMap<String, toml::Value> {
+    fn collect(prefix: &str, table: toml::Table, fields: &mut BTreeMap<String, toml::Value>) {
+        for (name, value) in table {
+            let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            match value {
+                toml::Value::Table(table) => collect(&name, table, fields),
+                value => {
+                    fields.insert(name, value);
+                }
+            }
+        }
+    }
+    let mut fields = BTreeMap::new();
+    collect("", toml::Table::try_from(config).unwrap_or_default(), &mut fields);
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::train::Schedule;
+
+    #[test]
+    fn a_folder_keeps_the_configuration_in_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = TrainConfig::default().with_seed(7);
+        RunFolder::open(folder.path(), &config).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("config.toml")).unwrap();
+        assert!(text.starts_with("# The whole configuration"), "{text}");
+        let fields = dotted_fields(&config);
+        assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config);
+        assert!(fields.keys().all(|name| text.contains(name.rsplit('.').next().unwrap())), "{text}");
+        RunFolder::open(folder.path(), &config).unwrap();
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        RunFolder::open(folder.path(), &TrainConfig::default()).unwrap();
+        let schedule = Schedule::Cosine { warmup_epochs: 2.0 };
+        let other = TrainConfig { schedule, limit: Some(500), ..TrainConfig::default() };
+        let error = RunFolder::open(folder.path(), &other).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Checkpoint);
+        let differences = "(limit is \"none\" there and 500 here, schedule.kind is \"one-cycle\" there and \"cosine\" \
+                           here, schedule.peak_at is 0.25 there and not set here, schedule.warmup_epochs is not set \
+                           there and 2.0 here)";
+        assert!(error.to_string().contains(differences), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "lambda = 0.6\n").unwrap();
+        let error = RunFolder::open(folder.path(), &TrainConfig::default()).err().unwrap().to_string();
+        assert!(error.contains("config.toml") && error.contains("unknown field `lambda`"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(folder.path().join("last.safetensors"), b"").unwrap();
+        let error = RunFolder::open(folder.path(), &TrainConfig::default()).err().unwrap().to_string();
+        assert!(error.contains("no config.toml"), "{error}");
+    }
 }

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::or_none;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::network::{NetworkKind, Shortcut};
@@ -13,7 +14,7 @@ pub struct TrainConfig {
     pub network: NetworkKind,
     /// How shape-changing blocks fit their shortcut. Default: `A`.
     pub shortcut: Shortcut,
-    /// Seed of the initial weights, the order of the images and their augmentation. Default: 1.
+    /// Seed of the initial weights, the order of the images and their augmentation, 0 to 2^63 - 1. Default: 1.
     pub seed: u64,
     /// Passes over the 45,000 training images, at least 1. Default: 12.
     pub epochs: usize,
@@ -32,6 +33,7 @@ pub struct TrainConfig {
     /// Whether BatchNorm's scales and all biases decay too. Default: false.
     pub decay_vectors: bool,
     /// Longest gradient over all parameters together; longer ones are scaled down. Default: none.
+    #[serde(with = "or_none")]
     pub gradient_clip: Option<f64>,
     /// Share of the target probability spread over all classes, 0 to below 1. Default: 0.
     pub label_smoothing: f64,
@@ -40,6 +42,7 @@ pub struct TrainConfig {
     /// Random horizontal flips. Default: true.
     pub flip: bool,
     /// Only this many training images, for trials. Default: all.
+    #[serde(with = "or_none")]
     pub limit: Option<usize>,
 }
 
@@ -103,6 +106,8 @@ impl TrainConfig {
             &self.network,
             "a CIFAR-10 network (resnet20, resnet32 or resnet56)",
         )?;
+        // The integers of TOML end there.
+        check(i64::try_from(self.seed).is_ok(), "seed", &self.seed, "0 to 9223372036854775807")?;
         check(self.epochs >= 1, "epochs", &self.epochs, "at least 1")?;
         check(self.batch_size >= 2, "batch_size", &self.batch_size, "at least 2")?;
         check(
@@ -146,12 +151,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_survives_json_and_refuses_unknown_keys() {
-        let config = TrainConfig::default().with_epochs(3).with_seed(9);
-        let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
-        let error = serde_json::from_str::<TrainConfig>(r#"{"epoch": 3}"#).unwrap_err();
-        assert!(error.to_string().contains("unknown field `epoch`"), "{error}");
+    fn it_survives_toml_with_every_field_in_it() {
+        let clipped = TrainConfig { gradient_clip: Some(5.0), ..TrainConfig::default() };
+        for config in [TrainConfig::default().with_epochs(3), clipped.with_seed(i64::MAX as u64)] {
+            let text = toml::to_string_pretty(&config).unwrap();
+            assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config);
+            for field in ["network", "gradient_clip", "limit", "peak_at"] {
+                assert!(text.contains(&format!("{field} = ")), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let error = toml::from_str::<TrainConfig>("epoch = 3").unwrap_err();
+        assert!(error.message().contains("unknown field `epoch`"), "{error}");
+        let text = "[schedule]\nkind = \"cosine\"\npeak_at = 0.5";
+        let error = toml::from_str::<TrainConfig>(text).unwrap_err();
+        assert!(error.message().contains("unknown field `peak_at`, expected `warmup_epochs`"), "{error}");
     }
 
     #[test]

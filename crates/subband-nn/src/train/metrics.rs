@@ -96,12 +96,19 @@ pub(super) fn write_csv(path: &Path, rows: &[EpochMetrics]) -> Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
-/// Rows as a checkpoint keeps them.
-pub(super) fn to_json(rows: &[EpochMetrics]) -> Result<String> {
-    serde_json::to_string(rows).map_err(|e| Error::checkpoint(format!("metrics: {e}")))
+/// Rows as a checkpoint keeps them: TOML, whose reader gives back the very numbers that were written.
+#[derive(Serialize, Deserialize)]
+struct Rows<R> {
+    epochs: R,
 }
 
-/// The inverse of [`to_json`].
-pub(super) fn from_json(text: &str) -> Result<Vec<EpochMetrics>> {
-    serde_json::from_str(text).map_err(|e| Error::checkpoint(format!("metrics: {e}")))
+pub(super) fn to_text(rows: &[EpochMetrics]) -> Result<String> {
+    toml::to_string(&Rows { epochs: rows }).map_err(|e| Error::checkpoint(format!("metrics: {e}")))
+}
+
+/// The inverse of [`to_text`].
+pub(super) fn from_text(text: &str) -> Result<Vec<EpochMetrics>> {
+    let rows: Rows<Vec<EpochMetrics>> =
+        toml::from_str(text).map_err(|e| Error::checkpoint(format!("metrics: {}", e.message())))?;
+    Ok(rows.epochs)
 }

@@ -10,23 +10,35 @@ use crate::error::{Error, Result};
 pub enum Schedule {
     /// Up from 1/25 to the peak along a line, then down to nothing along a cosine (after Smith 2018).
     OneCycle {
-        /// Where the peak lies, as a share of all steps; between 0 and 1.
+        /// Where the peak lies, as a share of all steps; from 0 to below 1. Default: 0.25.
+        #[serde(default = "a_quarter")]
         peak_at: f64,
     },
     /// A linear warm-up, then a cosine down to nothing.
     Cosine {
-        /// Epochs of warm-up, at least 0; fractions allowed.
+        /// Epochs of warm-up, at least 0; fractions allowed. Default: 0.
+        #[serde(default)]
         warmup_epochs: f64,
     },
     /// A linear warm-up, then constant but for a factor at each milestone.
     Step {
-        /// Epochs of warm-up, at least 0; fractions allowed.
+        /// Epochs of warm-up, at least 0; fractions allowed. Default: 0.
+        #[serde(default)]
         warmup_epochs: f64,
         /// Epochs at whose start the rate is multiplied by `factor`, rising.
         milestones: Vec<usize>,
-        /// Above 0 and below 1.
+        /// Above 0 and below 1. Default: 0.1.
+        #[serde(default = "a_tenth")]
         factor: f64,
     },
+}
+
+fn a_quarter() -> f64 {
+    0.25
+}
+
+fn a_tenth() -> f64 {
+    0.1
 }
 
 /// The learning rate of a one-cycle run starts at this share of the peak.
@@ -114,5 +126,15 @@ mod tests {
         close(schedule.factor(39, 100, 10), 1.0);
         close(schedule.factor(40, 100, 10), 0.1);
         close(schedule.factor(99, 100, 10), 0.01);
+    }
+
+    #[test]
+    fn a_kind_alone_is_enough_but_for_milestones() {
+        let read = toml::from_str::<Schedule>;
+        assert_eq!(read("kind = \"one-cycle\"").unwrap(), Schedule::OneCycle { peak_at: 0.25 });
+        assert_eq!(read("kind = \"cosine\"").unwrap(), Schedule::Cosine { warmup_epochs: 0.0 });
+        let step = Schedule::Step { warmup_epochs: 0.0, milestones: vec![3], factor: 0.1 };
+        assert_eq!(read("kind = \"step\"\nmilestones = [3]").unwrap(), step);
+        assert!(read("kind = \"step\"").unwrap_err().message().contains("milestones"));
     }
 }
