@@ -49,11 +49,6 @@ impl NetworkArgs {
         }
     }
 
-    /// Whether the command line names a network.
-    pub fn is_given(&self) -> bool {
-        self.weights.is_some()
-    }
-
     /// Images for `kind`: of CIFAR-10; of a folder of photographs all, since it has no parts.
     pub fn images(&self, kind: NetworkKind, part: Part) -> Result<Dataset> {
         if kind.is_imagenet() {

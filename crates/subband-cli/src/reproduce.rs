@@ -5,6 +5,6 @@ mod arms;
 mod results;
 mod tables;
 
-pub use arms::{Arm, Group, Plan};
-pub use results::{ArmResult, Baseline, run_arm, run_baseline};
+pub use arms::{Group, Plan};
+pub use results::{run_arm, run_baseline};
 pub use tables::write;

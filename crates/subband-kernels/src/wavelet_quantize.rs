@@ -149,7 +149,9 @@ impl WaveletQuantize<'_> {
     /// * `dkept` is the sum of `g * step * d`.
     ///
     /// With noise `sign(c)` is that of `u + noise`, and `|u|` is `u` with that sign. Transposing the transforms is exact
-    /// at every border. Clamping passes the gradient where `y > 0`.
+    /// at every border. Clamping passes the gradient where `y > 0`, and, since rounding is passed straight through, where
+    /// `x > 0` was rounded to nothing: what is quantized to zero would never come back otherwise. With noise the former
+    /// alone, which is exact.
     ///
     /// `y` is what the forward pass wrote; it is only read if `nonnegative`, and may be empty otherwise.
     ///
@@ -181,8 +183,11 @@ impl WaveletQuantize<'_> {
         let tasks = tasks.zip(sums.par_chunks_mut(rows * LANES)).enumerate();
         tasks.for_each(|(group, (((x, dy), dx), sums))| {
             let start = group * LANES * self.plane();
-            let y = self.nonnegative.then(|| &y[start..start + x.len()]);
-            isa.run(BackwardGroup { layer: self, group, lanes: table.of(group), x, y, dy, dx, sums });
+            let passes = self.nonnegative.then(|| {
+                let y = &y[start..start + x.len()];
+                if self.noise.is_some() { [y, y] } else { [y, x] }
+            });
+            isa.run(BackwardGroup { layer: self, group, lanes: table.of(group), x, passes, dy, dx, sums });
         });
         let sums = sum_by_channel(self, &sums, rows);
         let mut dlog_steps = vec![0.0; self.steps.len()];

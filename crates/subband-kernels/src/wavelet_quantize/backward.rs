@@ -13,8 +13,8 @@ pub(super) struct BackwardGroup<'a> {
     pub group: usize,
     pub lanes: &'a [SubbandLanes],
     pub x: &'a [f32],
-    /// The output if it was clamped.
-    pub y: Option<&'a [f32]>,
+    /// If the output was clamped, two tensors: gradients pass where one of them is positive.
+    pub passes: Option<[&'a [f32]; 2]>,
     pub dy: &'a [f32],
     pub dx: &'a mut [f32],
     /// `[subbands][2][16]`, zero before: gradients of logarithmic step and gate.
@@ -40,7 +40,7 @@ impl Kernel for BackwardGroup<'_> {
             let first = first_row * width;
             gather(s, self.x, None, plane, first, coefficients);
             s.run(Transform { layer, pass: Pass::Analysis, height, data: coefficients });
-            gather(s, self.dy, self.y, plane, first, gradients);
+            gather(s, self.dy, self.passes, plane, first, gradients);
             s.run(Transform { layer, pass: Pass::SynthesisTransposed, height, data: gradients });
             for (subband, (lanes, sums)) in self.lanes.iter().zip(sums.chunks_exact_mut(2)).enumerate() {
                 let at = positions(subband, layer.levels, height, width);

@@ -92,19 +92,19 @@ pub(super) fn positions(subband: usize, levels: u8, height: usize, width: usize)
 }
 
 /// Transposes `to.len()` pixels from `first` on of each of up to 16 planes into the lanes; lanes without a plane are
-/// zero. Where `positive` is given, a tensor like `planes`, only values where it is positive are taken.
+/// zero. Where `positive` is given, two tensors like `planes`, only values where one of them is positive are taken.
 #[inline(always)]
 pub(super) fn gather<S: Simd>(
     s: S,
     planes: &[f32],
-    positive: Option<&[f32]>,
+    positive: Option<[&[f32]; 2]>,
     plane: usize,
     first: usize,
     to: &mut [Lanes],
 ) {
     match positive {
         Some(positive) => gather_all::<S, true>(s, planes, positive, plane, first, to),
-        None => gather_all::<S, false>(s, planes, planes, plane, first, to),
+        None => gather_all::<S, false>(s, planes, [planes; 2], plane, first, to),
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) fn gather<S: Simd>(
 fn gather_all<S: Simd, const POSITIVE: bool>(
     s: S,
     planes: &[f32],
-    positive: &[f32],
+    positive: [&[f32]; 2],
     plane: usize,
     first: usize,
     to: &mut [Lanes],
@@ -136,7 +136,7 @@ const AHEAD: usize = 4 * LANES;
 fn gather_block<S: Simd, const POSITIVE: bool>(
     s: S,
     planes: &[f32],
-    positive: &[f32],
+    positive: [&[f32]; 2],
     plane: usize,
     first: usize,
     square: &mut [S::V; LANES],
@@ -150,8 +150,9 @@ fn gather_block<S: Simd, const POSITIVE: bool>(
             prefetch::<false>(&planes[(at + AHEAD).min(planes.len())..]);
             *v = s.load_any(&planes[at..at + to.len()]);
             if POSITIVE {
-                prefetch::<false>(&positive[(at + AHEAD).min(planes.len())..]);
-                *v = s.where_positive(s.load_any(&positive[at..at + to.len()]), *v);
+                prefetch::<false>(&positive[0][(at + AHEAD).min(planes.len())..]);
+                let [a, b] = positive.map(|tensor| s.relu(s.load_any(&tensor[at..at + to.len()])));
+                *v = s.where_positive(s.add(a, b), *v);
             }
         }
     }

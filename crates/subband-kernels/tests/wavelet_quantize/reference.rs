@@ -258,8 +258,10 @@ impl Reference {
         let mut to = Gradients { dx: Vec::new(), dlog_steps: vec![0.0; kept.len()], dkept: vec![0.0; kept.len()] };
         for (i, x) in x.chunks_exact(plane).enumerate() {
             let at = i * plane..(i + 1) * plane;
-            let passes = |y: f64| !self.case.nonnegative || y > 0.0;
-            let masked = dy[at.clone()].iter().zip(&y[at]).map(|(&dy, &y)| if passes(y) { dy } else { 0.0 });
+            let rounds = self.case.noise.is_none();
+            let passes = |y: f64, x: f64| !self.case.nonnegative || y > 0.0 || (rounds && x > 0.0);
+            let values = dy[at.clone()].iter().zip(&y[at]).zip(x);
+            let masked = values.map(|((&dy, &y), &x)| if passes(y, x) { dy } else { 0.0 });
             let g = self.synthesis.transposed_times(&masked.collect::<Vec<_>>());
             let c = self.analysis.times(x);
             let mut dc = vec![0.0; plane];
