@@ -4,8 +4,20 @@ mod common;
 
 use common::Folder;
 
-const COMMANDS: [&str; 9] =
-    ["compress", "decompress", "inspect", "calibrate", "eval", "train", "demo", "data", "completions"];
+const COMMANDS: [&str; 12] = [
+    "compress",
+    "decompress",
+    "inspect",
+    "calibrate",
+    "eval",
+    "train",
+    "retrain",
+    "models",
+    "reproduce",
+    "demo",
+    "data",
+    "completions",
+];
 
 #[test]
 fn every_command_has_help_with_examples() {

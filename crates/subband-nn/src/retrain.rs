@@ -17,7 +17,7 @@ mod selection;
 mod tests;
 
 pub use config::{CodecConfig, DistillationConfig, FinishConfig, RateConfig, RetrainConfig, StepGranularity};
-pub use finish::{RetrainOutcome, retrain};
+pub use finish::{RetrainOutcome, retrain, retrain_on};
 pub use selection::{SelectionConfig, SelectionMethod};
 
 pub(crate) use codec_in_loop::{CodecInLoop, Position};

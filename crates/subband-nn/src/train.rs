@@ -16,7 +16,7 @@ mod schedule;
 
 pub use config::TrainConfig;
 pub use metrics::{EpochMetrics, RateMetrics};
-pub use run::{TrainOutcome, train};
+pub use run::{TrainOutcome, train, train_on};
 pub use schedule::Schedule;
 
 pub(crate) use checkpoint::{RunFolder, State};

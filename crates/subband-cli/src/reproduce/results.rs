@@ -1,5 +1,6 @@
 //! Running an arm and keeping what it found.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -33,6 +34,8 @@ pub struct ArmResult {
     pub epochs: Vec<EpochMetrics>,
     /// On the test images.
     pub test: Evaluation,
+    /// For each tap whose channels do not all keep their finest details, those that do.
+    pub kept_finest: BTreeMap<String, Vec<usize>>,
 }
 
 /// Trains the baseline in `folder`/baseline, or takes the weights given, and measures it on `test`.
@@ -86,11 +89,28 @@ pub fn run_arm(
     let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
     let test = evaluate(&network, test, &profile, &options, progress)?;
     progress.message(&format!("{}: {:.3} bits, {:.2}%", arm.name, test.bits_per_value, test.top1));
-    let found = ArmResult { name: arm.name.clone(), group: arm.group, config, epochs: outcome.epochs, test };
+    let found = ArmResult {
+        name: arm.name.clone(),
+        group: arm.group,
+        config,
+        epochs: outcome.epochs,
+        test,
+        kept_finest: kept_finest(&profile),
+    };
     let mut output = Output::create(&file, true)?;
     serde_json::to_writer_pretty(&mut output, &found)?;
     output.commit()?;
     Ok(found)
+}
+
+fn kept_finest(profile: &Profile) -> BTreeMap<String, Vec<usize>> {
+    let masked = profile.taps().iter().filter_map(|tap| Some((tap, tap.coding().mask.as_ref()?)));
+    masked
+        .map(|(tap, mask)| {
+            let finest = 3 * usize::from(mask.levels());
+            (tap.name().to_owned(), (0..mask.channels()).filter(|&channel| mask.keeps(channel, finest)).collect())
+        })
+        .collect()
 }
 
 fn read(file: &Path) -> Result<Option<ArmResult>> {

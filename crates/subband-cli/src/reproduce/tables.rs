@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::arms::Group;
 use super::results::{ArmResult, Baseline};
 use crate::output::Output;
+use crate::plot::{Panel, Plot, Series};
 
 /// The thesis's ratios against f32 for ResNet-20 at r = 0.75, 0.5 and 0.25 (METHOD).
 const THESIS_RATIOS: [(f64, f64); 3] = [(0.75, 11.0), (0.5, 13.0), (0.25, 17.0)];
@@ -19,6 +20,7 @@ pub fn write(folder: &Path, baseline: &Baseline, results: &[ArmResult], note: &s
     let mut file = Output::create(&folder.join("results.md"), true)?;
     file.write_all(text.as_bytes()).context("cannot write results.md")?;
     file.commit()?;
+    rate_against_accuracy(baseline, results).write(&folder.join("rate-accuracy.svg"))?;
     let mut file = Output::create(&folder.join("results.json"), true)?;
     serde_json::to_writer_pretty(&mut file, results)?;
     file.commit()?;
@@ -74,10 +76,45 @@ fn markdown(baseline: &Baseline, results: &[ArmResult], note: &str) -> String {
         let _ =
             writeln!(text, "### Learned against fixed channel selection\n\n{}", selection_table(baseline, &ablation));
     }
+    if let Some(found) = thesis.iter().find(|found| found.config.selection.retain == 0.5) {
+        let _ = writeln!(text, "### Channels that keep their finest details, {}\n", found.name);
+        text += "| tap | channels |\n|---|---|\n";
+        for (tap, channels) in &found.kept_finest {
+            let list: Vec<String> = channels.iter().map(usize::to_string).collect();
+            let _ = writeln!(text, "| {tap} | {} |", if list.is_empty() { "none".into() } else { list.join(" ") });
+        }
+        text.push('\n');
+    }
     for found in of(Group::Blocks).into_iter().chain(of(Group::Relu)) {
         let _ = writeln!(text, "### Where the bits go: {}\n\n{}", found.name, per_tap(found));
     }
     text
+}
+
+/// Every group's arms as points of a curve.
+fn rate_against_accuracy(baseline: &Baseline, results: &[ArmResult]) -> Plot {
+    let mut series = Vec::new();
+    for group in [Group::Blocks, Group::Relu, Group::Control, Group::Thesis] {
+        let mut points: Vec<(f64, f64)> = results
+            .iter()
+            .filter(|found| found.group == group)
+            .map(|found| (found.test.bits_per_value, found.test.top1))
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if !points.is_empty() {
+            series.push(Series::line(group.name(), points));
+        }
+    }
+    let bits = series.iter().flat_map(|s| &s.points).map(|p| p.0);
+    let (least, most) = bits.fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
+    if least <= most {
+        series.push(Series::line("uncompressed", [(least, baseline.top1), (most, baseline.top1)]));
+    }
+    Plot {
+        title: "ResNet-20, CIFAR-10: accuracy with decoded maps".into(),
+        x_label: "bits per value, real bytes".into(),
+        panels: vec![Panel { y_label: "top-1, %".into(), series }],
+    }
 }
 
 fn curve(baseline: &Baseline, arms: &[&ArmResult]) -> String {

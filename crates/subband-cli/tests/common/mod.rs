@@ -49,7 +49,10 @@ impl Folder {
 
     /// Runs the binary in the folder.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
-        subband().args(args).current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap()
+        let cache = self.path("cache");
+        let mut command = subband();
+        command.args(args).current_dir(self.0.path()).env("SUBBAND_CACHE", cache).stdin(Stdio::null());
+        command.output().unwrap()
     }
 
     /// Runs the binary, which has to succeed, and gives its standard output.

@@ -44,8 +44,8 @@ pub fn retrain(
     retrain_on(config, &train_set, &held_out, run_dir, progress)
 }
 
-/// [`retrain`] on any two data sets.
-pub(crate) fn retrain_on(
+/// [`retrain`] on any two data sets of 32x32 images; `config.training.limit` is the caller's business.
+pub fn retrain_on(
     config: &RetrainConfig,
     train_set: &Dataset,
     held_out: &Dataset,
@@ -97,7 +97,7 @@ fn finish(
     }
     let profile = codec.profile(&chosen, &train_set.spread(config.finish.table_images), progress)?;
     let (weights, profile_file) = (folder.file("weights.safetensors"), folder.file("profile.sbp"));
-    let options = EvaluateOptions::default().with_weights(weights.display().to_string()).with_uncompressed(false);
+    let options = EvaluateOptions::default().with_weights(weights.display().to_string()).with_uncompressed(false).with_self_contained(false);
     let report = evaluate(&chosen, held_out, &profile, &options, progress)?;
     let json = serde_json::to_string_pretty(&report).map_err(|e| Error::argument(format!("report: {e}")))?;
     chosen.save(&weights)?;

@@ -57,8 +57,8 @@ pub(crate) fn split(config: &TrainConfig, data: &Cifar10) -> Result<(Dataset, Da
     Ok((config.limit.map_or_else(|| train_set.clone(), |limit| train_set.limit(limit)), held_out))
 }
 
-/// [`train`] on any two data sets.
-pub(crate) fn train_on(
+/// [`train`] on any two data sets of 32x32 images; `config.limit` is the caller's business.
+pub fn train_on(
     config: &TrainConfig,
     train_set: &Dataset,
     held_out: &Dataset,
