@@ -15,9 +15,14 @@ test:
 bench:
     cargo bench -p subband --bench codec
 
-# GFLOP/s of the network kernels on the shapes of a ResNet-20 step
+# GFLOP/s of the network kernels on the shapes of a ResNet-20 step, and the codec as a layer
 bench-kernels:
-    cargo bench -p subband-kernels
+    cargo bench -p subband-kernels --bench resnet20
+    cargo bench -p subband-kernels --bench wavelet_quantize
+
+# Images a second of a training and a retraining step; bench/README.md has PyTorch's
+bench-train:
+    cargo bench -p subband-nn --bench train_step
 
 # Ten minutes of fuzzing on the decoder (needs a nightly compiler and cargo-fuzz)
 fuzz seconds="600":
