@@ -9,12 +9,10 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex};
 use burn_flex::FlexTensor;
-use subband_kernels::{
-    BatchNormGradients, BatchStats, Clipped, ConvShape, Isa, conv2d_input_gradient, conv2d_weight_gradient,
-};
+use subband_kernels::{BatchStats, Clipped, ConvShape, Isa, conv2d_input_gradient_owned, conv2d_weight_gradient_owned};
 
 use super::NetworkOps;
-use super::flex::{Floats, batch_norm, buffer, conv_shape, dims4, norm_with_stats, tensor, with_moments};
+use super::flex::{Floats, batch_norm, conv_shape, dims4, norm_with_stats, tensor, with_moments};
 
 impl<C: CheckpointStrategy> NetworkOps for Autodiff<Flex, C> {
     fn conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, stride: usize, padding: usize) -> FloatTensor<Self> {
@@ -84,14 +82,12 @@ impl Backward<Flex, 2> for ConvBackward {
         let ConvState { shape, x, weight } = ops.state;
         let dy = Floats::of(gradients.consume::<Flex>(&ops.node));
         if let Some(node) = weight_node {
-            let mut dw = buffer(shape.weight_len());
-            conv2d_weight_gradient(Isa::best(), &shape, x.values(), dy.values(), &mut dw);
+            let dw = conv2d_weight_gradient_owned(Isa::best(), &shape, x.values(), dy.values());
             let sizes = [shape.out_channels, shape.in_channels, shape.kernel, shape.kernel];
             gradients.register::<Flex>(node.id, tensor(dw, sizes));
         }
         if let Some(node) = x_node {
-            let mut dx = buffer(shape.input_len());
-            conv2d_input_gradient(Isa::best(), &shape, dy.values(), weight.values(), &mut dx);
+            let dx = conv2d_input_gradient_owned(Isa::best(), &shape, dy.values(), weight.values());
             gradients
                 .register::<Flex>(node.id, tensor(dx, [shape.batch, shape.in_channels, shape.height, shape.width]));
         }
@@ -149,33 +145,19 @@ impl NormState {
     fn gradients(&self, dy: FlexTensor, wants_residual: bool) -> NormGradients {
         let dy = Floats::of(dy);
         let channels = self.shape[1];
-        let mut dx = buffer(dy.values().len());
-        let mut dresidual = wants_residual.then(|| buffer(dy.values().len()));
-        let (mut dgamma, mut dbeta) = (buffer(channels), buffer(channels));
         let clipped = match &self.clip {
             Clip::No => Clipped::No,
             Clip::WithoutResidual => Clipped::WithoutResidual,
             Clip::Output(output) => Clipped::Output(output.values()),
         };
-        let to = BatchNormGradients {
-            dx: &mut dx,
-            dresidual: dresidual.as_deref_mut(),
-            dgamma: &mut dgamma,
-            dbeta: &mut dbeta,
-        };
-        batch_norm(self.shape, self.gamma.values(), self.beta.values(), self.epsilon).backward(
-            Isa::best(),
-            self.x.values(),
-            &self.stats,
-            clipped,
-            dy.values(),
-            to,
-        );
+        let norm = batch_norm(self.shape, self.gamma.values(), self.beta.values(), self.epsilon);
+        let found =
+            norm.backward_owned(Isa::best(), self.x.values(), &self.stats, clipped, dy.values(), wants_residual);
         NormGradients {
-            x: tensor(dx, self.shape),
-            gamma: tensor(dgamma, [channels]),
-            beta: tensor(dbeta, [channels]),
-            residual: dresidual.map(|values| tensor(values, self.shape)),
+            x: tensor(found.dx, self.shape),
+            gamma: tensor(found.dgamma, [channels]),
+            beta: tensor(found.dbeta, [channels]),
+            residual: found.dresidual.map(|values| tensor(values, self.shape)),
         }
     }
 }

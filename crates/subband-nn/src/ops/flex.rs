@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::TensorMetadata;
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
-use subband_kernels::{BatchNorm, BatchStats, ConvShape, Epilogue, Isa, conv2d};
+use subband_kernels::{BatchNorm, BatchStats, ConvShape, Epilogue, Isa, conv2d_owned};
 
 use super::{InferenceOps, NetworkOps};
 
@@ -71,10 +71,9 @@ fn conv_with(
     let shape = conv_shape(&x, &weight, stride, padding);
     let (x, weight, bias, residual) =
         (Floats::of(x), Floats::of(weight), bias.map(Floats::of), residual.map(Floats::of));
-    let mut y = buffer(shape.output_len());
     let epilogue =
         Epilogue { bias: bias.as_ref().map(Floats::values), residual: residual.as_ref().map(Floats::values), relu };
-    conv2d(Isa::best(), &shape, x.values(), weight.values(), epilogue, &mut y);
+    let y = conv2d_owned(Isa::best(), &shape, x.values(), weight.values(), epilogue);
     tensor(y, [shape.batch, shape.out_channels, shape.out_height(), shape.out_width()])
 }
 
@@ -95,15 +94,9 @@ pub(super) fn norm_with_stats(
     let shape = dims4(&x);
     let (x, gamma, beta) = (Floats::of(x), Floats::of(gamma), Floats::of(beta));
     let residual = residual.map(Floats::of);
-    let mut y = buffer(x.values().len());
     let residual = residual.as_ref().map(Floats::values);
-    let stats = batch_norm(shape, gamma.values(), beta.values(), epsilon).forward(
-        Isa::best(),
-        x.values(),
-        residual,
-        relu,
-        &mut y,
-    );
+    let norm = batch_norm(shape, gamma.values(), beta.values(), epsilon);
+    let (y, stats) = norm.forward_owned(Isa::best(), x.values(), residual, relu);
     (tensor(y, shape), stats)
 }
 
@@ -138,10 +131,6 @@ impl Floats {
     pub fn values(&self) -> &[f32] {
         self.0.storage()
     }
-}
-
-pub(super) fn buffer(len: usize) -> Vec<f32> {
-    vec![0.0; len]
 }
 
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {

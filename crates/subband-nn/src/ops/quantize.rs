@@ -9,9 +9,9 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 use subband::Wavelet;
-use subband_kernels::{Isa, WaveletQuantize, WaveletQuantizeGradients};
+use subband_kernels::{Isa, WaveletQuantize};
 
-use super::flex::{Floats, buffer, dims4, tensor};
+use super::flex::{Floats, dims4, tensor};
 use crate::retrain::{Rate, one_sided, two_sided};
 
 /// What is not learned about the codec of one tap.
@@ -135,8 +135,8 @@ impl QuantizeState {
         let steps = Floats::of(log_steps).values().iter().map(|log| log.exp()).collect();
         let gates = Floats::of(gates).values().to_vec();
         let mut state = Self { shape, y: x.clone(), x, steps, gates, mean_magnitude: Vec::new(), settings };
-        let mut y = buffer(state.x.values().len());
-        state.mean_magnitude = state.layer().forward(Isa::best(), state.x.values(), &mut y);
+        let (y, mean_magnitude) = state.layer().forward_owned(Isa::best(), state.x.values());
+        state.mean_magnitude = mean_magnitude;
         let y = tensor(y, shape);
         state.y = Floats::of(y.clone());
         let mean = tensor(state.mean_magnitude.clone(), [state.mean_magnitude.len()]);
@@ -181,12 +181,9 @@ impl Backward<Flex, 3> for QuantizeBackward {
                 (state.settings.price_of_a_bit * sizes[subband] as f64 * slope) as f32
             })
             .collect();
-        let mut dx = buffer(dy.values().len());
-        let (mut dlog_steps, mut dkept) = (buffer(state.steps.len()), buffer(state.gates.len()));
-        let to = WaveletQuantizeGradients { dx: &mut dx, dlog_steps: &mut dlog_steps, dkept: &mut dkept };
-        layer.backward(Isa::best(), state.x.values(), state.y.values(), dy.values(), &rate_gradient, to);
-        let [steps, gates] = [dlog_steps.len(), dkept.len()];
-        let found = [tensor(dx, state.shape), tensor(dlog_steps, [steps]), tensor(dkept, [gates])];
+        let found = layer.backward_owned(Isa::best(), state.x.values(), state.y.values(), dy.values(), &rate_gradient);
+        let [steps, gates] = [state.steps.len(), state.gates.len()];
+        let found = [tensor(found.dx, state.shape), tensor(found.dlog_steps, [steps]), tensor(found.dkept, [gates])];
         for (node, gradient) in ops.parents.into_iter().zip(found) {
             if let Some(node) = node {
                 gradients.register::<Flex>(node.id, gradient);

@@ -97,7 +97,10 @@ fn finish(
     }
     let profile = codec.profile(&chosen, &train_set.spread(config.finish.table_images), progress)?;
     let (weights, profile_file) = (folder.file("weights.safetensors"), folder.file("profile.sbp"));
-    let options = EvaluateOptions::default().with_weights(weights.display().to_string()).with_uncompressed(false).with_self_contained(false);
+    let options = EvaluateOptions::default()
+        .with_weights(weights.display().to_string())
+        .with_uncompressed(false)
+        .with_self_contained(false);
     let report = evaluate(&chosen, held_out, &profile, &options, progress)?;
     let json = serde_json::to_string_pretty(&report).map_err(|e| Error::argument(format!("report: {e}")))?;
     chosen.save(&weights)?;
