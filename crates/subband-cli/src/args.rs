@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use directories::ProjectDirs;
+use subband_nn::{Backend, Device};
 
 /// A wrong command line: exit status 2.
 #[derive(Debug)]
@@ -47,6 +48,20 @@ impl Threads {
         let Some(threads) = self.threads else { return work() };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build();
         pool.context("cannot start threads")?.install(work)
+    }
+}
+
+/// Where the network runs.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct DeviceArg {
+    /// Device: cpu, and wgpu or cuda where this build has them
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: Backend,
+}
+
+impl DeviceArg {
+    pub fn device(self) -> Device {
+        self.device.device()
     }
 }
 

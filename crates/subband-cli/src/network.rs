@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use subband_nn::data::{Cifar10, Dataset, image_folder};
 use subband_nn::{Device, Network, NetworkKind};
 
+use crate::args::DeviceArg;
 use crate::{args, models};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +28,9 @@ pub struct NetworkArgs {
     /// Text file with a line `id name` a class, in class order, for photographs in folders named by id
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+
+    #[command(flatten)]
+    device: DeviceArg,
 }
 
 /// What the images are for. Choices are never made on test images.
@@ -40,11 +44,17 @@ pub enum Part {
 impl NetworkArgs {
     /// The network asked for, or that of the bundled model `model`.
     pub fn source(&self, model: &str) -> Result<Source> {
+        let device = self.device.device();
         match (self.network, &self.weights) {
-            (Some(kind), Some(weights)) => Ok(Source { kind, weights: weights.clone(), profile: None }),
+            (Some(kind), Some(weights)) => Ok(Source { kind, weights: weights.clone(), profile: None, device }),
             _ => {
                 let model = models::find(model)?;
-                Ok(Source { kind: model.card.network.parse()?, weights: model.weights, profile: Some(model.profile) })
+                Ok(Source {
+                    kind: model.card.network.parse()?,
+                    weights: model.weights,
+                    profile: Some(model.profile),
+                    device,
+                })
             }
         }
     }
@@ -75,10 +85,11 @@ pub struct Source {
     pub kind: NetworkKind,
     pub weights: PathBuf,
     pub profile: Option<PathBuf>,
+    device: Device,
 }
 
 impl Source {
     pub fn load(&self) -> Result<Network> {
-        Ok(Network::load(self.kind, &self.weights, &Device::default())?)
+        Ok(Network::load(self.kind, &self.weights, &self.device)?)
     }
 }

@@ -6,5 +6,5 @@ mod results;
 mod tables;
 
 pub use arms::{Group, Plan};
-pub use results::{run_arm, run_baseline};
+pub use results::{Place, run_arm, run_baseline};
 pub use tables::write;

@@ -31,7 +31,7 @@ fn main() -> Result<(), Error> {
     println!("ResNet-20, batch {BATCH}, {threads} threads, median of {EPOCHS} times {STEPS} steps");
 
     let training = TrainConfig::default().with_epochs(EPOCHS);
-    let plain = train_on(&training, &images, &few, &folder.path().join("plain"), &mut ())?;
+    let plain = train_on(&training, &images, &few, &folder.path().join("plain"), &Device::default(), &mut ())?;
     println!("plain step                {:6.0} images/s", median(&plain.epochs));
 
     let weights = folder.path().join("weights.safetensors");
@@ -56,7 +56,8 @@ fn retrained(
     config.finish.epoch_images = 1;
     config.finish.norm_batches = 0;
     config.finish.table_images = 1;
-    Ok(retrain_on(&config, images, few, &folder.join(format!("teacher-{teacher}")), &mut ())?.epochs)
+    Ok(retrain_on(&config, images, few, &folder.join(format!("teacher-{teacher}")), &Device::default(), &mut ())?
+        .epochs)
 }
 
 fn median(epochs: &[EpochMetrics]) -> f64 {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use subband_nn::data::Cifar10;
 use subband_nn::train::{TrainConfig, train};
-use subband_nn::{Error, LogProgress};
+use subband_nn::{Device, Error, LogProgress};
 
 // The system's allocator hands large blocks back after every step and faults them in again at the next.
 #[global_allocator]
@@ -34,7 +34,8 @@ fn run() -> Result<(), Error> {
     }
     let mut config = TrainConfig::default().with_epochs(number(0).unwrap_or(12));
     config.limit = number(2);
-    let outcome = train(&config, &Cifar10::open(Path::new(data))?, Path::new(run_dir), &mut LogProgress)?;
+    let outcome =
+        train(&config, &Cifar10::open(Path::new(data))?, Path::new(run_dir), &Device::default(), &mut LogProgress)?;
     eprintln!(
         "best held-out accuracy {:.2}%: {}",
         100.0 * outcome.best_held_out_accuracy,

@@ -5,6 +5,7 @@
 
 pub mod calibrate;
 pub mod data;
+mod device;
 mod error;
 pub mod evaluate;
 mod files;
@@ -21,6 +22,7 @@ mod tensor_map;
 pub mod train;
 mod weights;
 
+pub use device::Backend;
 pub use error::{Error, ErrorKind, Result};
 pub use network::{Network, NetworkKind, Shortcut};
 pub use progress::{LogProgress, Progress};

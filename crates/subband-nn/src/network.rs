@@ -198,6 +198,11 @@ impl Network {
         self.kind
     }
 
+    /// Where it runs.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Which shortcut its blocks use.
     pub fn shortcut(&self) -> Shortcut {
         self.shortcut

@@ -7,6 +7,7 @@
 mod autodiff;
 mod flex;
 mod quantize;
+mod quantize_stock;
 #[cfg(test)]
 mod tests;
 

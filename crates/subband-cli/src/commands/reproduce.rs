@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use subband_nn::Progress;
 use subband_nn::data::Cifar10;
 
-use crate::args::{self, Threads};
+use crate::args::{self, DeviceArg, Threads};
 use crate::progress::Bars;
-use crate::reproduce::{self, Group, Plan};
+use crate::reproduce::{self, Group, Place, Plan, run_arm, run_baseline};
 use crate::{Ui, output};
 
 /// Remake the tables of an experiment
@@ -55,6 +55,9 @@ pub struct Args {
     data: Option<PathBuf>,
 
     #[command(flatten)]
+    device: DeviceArg,
+
+    #[command(flatten)]
     threads: Threads,
 }
 
@@ -84,15 +87,16 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         "Made by `subband reproduce cifar10`."
     };
     let mut bars = Bars::new(ui.quiet);
+    let place = Place { data: &data, test: &test, folder: &args.out, device: args.device.device() };
     let text = args.threads.run(|| {
-        let baseline = reproduce::run_baseline(&plan.baseline, given.as_deref(), &data, &test, &args.out, &mut bars)?;
+        let baseline = run_baseline(&plan.baseline, given.as_deref(), &place, &mut bars)?;
         bars.message(&format!("baseline: {:.2}%", baseline.top1));
         let mut results = Vec::new();
         let mut text = String::new();
         let (begun, mut trained) = (Instant::now(), 0);
         for (index, arm) in plan.arms.iter().enumerate() {
             let started = Instant::now();
-            results.push(reproduce::run_arm(arm, &baseline, &data, &test, &args.out, &mut bars)?);
+            results.push(run_arm(arm, &baseline, &place, &mut bars)?);
             text = reproduce::write(&args.out, &baseline, &results, note)?;
             // Arms that were there already say nothing about the time that is left.
             if started.elapsed().as_secs() > 20 {

@@ -7,9 +7,9 @@ use subband::{Limits, Profile, Wavelet};
 use subband_nn::data::Cifar10;
 use subband_nn::evaluate::{EvaluateOptions, evaluate};
 use subband_nn::retrain::{RetrainConfig, SelectionMethod, retrain};
-use subband_nn::{Device, Network, Taps};
+use subband_nn::{Network, Taps};
 
-use crate::args::{self, Threads};
+use crate::args::{self, DeviceArg, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
 use crate::output::Output;
 use crate::progress::Bars;
@@ -47,6 +47,9 @@ pub struct Args {
     /// Leave the test images alone
     #[arg(long)]
     no_test: bool,
+
+    #[command(flatten)]
+    device: DeviceArg,
 
     #[command(flatten)]
     threads: Threads,
@@ -137,15 +140,16 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     }
     config.validate().map_err(|e| args::usage(e.to_string()))?;
     let data = Cifar10::open(&args.data.map_or_else(args::default_data_dir, Ok)?)?;
+    let device = args.device.device();
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| {
-        let outcome = retrain(&config, &data, &args.run, &mut bars)?;
+        let outcome = retrain(&config, &data, &args.run, &device, &mut bars)?;
         let title = format!("{} retrained, lambda {}", config.training.network, config.rate.lambda);
         curves::of(&title, &outcome.epochs).write(&args.run.join("curves.svg"))?;
         if args.no_test {
             return Ok(outcome.held_out);
         }
-        let network = Network::load(config.training.network, &outcome.weights, &Device::default())?;
+        let network = Network::load(config.training.network, &outcome.weights, &device)?;
         let profile = Profile::from_bytes(&std::fs::read(&outcome.profile)?, &Limits::default())?;
         let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
         let found = evaluate(&network, &data.test()?, &profile, &options, &mut bars)?;

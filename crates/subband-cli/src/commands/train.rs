@@ -8,7 +8,7 @@ use subband_nn::data::Cifar10;
 use subband_nn::train::{TrainConfig, train};
 use toml::Value;
 
-use crate::args::{self, Threads};
+use crate::args::{self, DeviceArg, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
 use crate::progress::Bars;
 use crate::{Ui, output};
@@ -40,6 +40,9 @@ pub struct Args {
     /// CIFAR-10 folder [default: where `subband data cifar10` puts it]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    #[command(flatten)]
+    device: DeviceArg,
 
     #[command(flatten)]
     threads: Threads,
@@ -169,7 +172,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
 
     let data = Cifar10::open(&args.data.map_or_else(args::default_data_dir, Ok)?)?;
     let mut bars = Bars::new(ui.quiet);
-    let outcome = args.threads.run(|| Ok(train(&config, &data, &args.run, &mut bars)?))?;
+    let outcome = args.threads.run(|| Ok(train(&config, &data, &args.run, &args.device.device(), &mut bars)?))?;
     if ui.quiet {
         return Ok(());
     }

@@ -38,56 +38,57 @@ pub struct ArmResult {
     pub kept_finest: BTreeMap<String, Vec<usize>>,
 }
 
-/// Trains the baseline in `folder`/baseline, or takes the weights given, and measures it on `test`.
+/// What all arms share.
+pub struct Place<'a> {
+    pub data: &'a Cifar10,
+    /// Test images.
+    pub test: &'a Dataset,
+    /// Has a run folder for each arm.
+    pub folder: &'a Path,
+    pub device: Device,
+}
+
+/// Trains the baseline in its run folder, or takes the weights given, and measures it on the test images.
 pub fn run_baseline(
     config: &TrainConfig,
     given: Option<&Path>,
-    data: &Cifar10,
-    test: &Dataset,
-    folder: &Path,
+    place: &Place<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Baseline> {
     let (weights, epochs) = match given {
         Some(weights) => (weights.to_owned(), 0),
         None => {
-            let outcome = train(config, data, &folder.join("baseline"), progress)?;
+            let outcome = train(config, place.data, &place.folder.join("baseline"), &place.device, progress)?;
             (outcome.best_weights, outcome.epochs.len())
         }
     };
-    let network = Network::load(config.network, &weights, &Device::default())?;
+    let network = Network::load(config.network, &weights, &place.device)?;
     let nothing = Profile::new(config.network.name(), Vec::new())?;
     let options = EvaluateOptions::default().with_uncompressed(false).with_self_contained(false);
-    let top1 = evaluate(&network, test, &nothing, &options, progress)?.top1;
+    let top1 = evaluate(&network, place.test, &nothing, &options, progress)?.top1;
     Ok(Baseline { weights, top1, epochs })
 }
 
-/// Retrains `arm` in its folder and measures it on `test`; what is there already is read.
-pub fn run_arm(
-    arm: &Arm,
-    baseline: &Baseline,
-    data: &Cifar10,
-    test: &Dataset,
-    folder: &Path,
-    progress: &mut dyn Progress,
-) -> Result<ArmResult> {
-    let folder = folder.join(&arm.name);
+/// Retrains `arm` in its run folder and measures it on the test images; what is there already is read.
+pub fn run_arm(arm: &Arm, baseline: &Baseline, place: &Place<'_>, progress: &mut dyn Progress) -> Result<ArmResult> {
+    let folder = place.folder.join(&arm.name);
     let config = arm.config.clone().with_weights(&baseline.weights);
     let file = folder.join("result.json");
     if let Some(found) = read(&file)? {
         // The folder may have moved: where the baseline lies says nothing about the result.
         let same = found.config.clone().with_weights(&config.weights) == config;
-        if same && found.test.images == test.len() {
+        if same && found.test.images == place.test.len() {
             return Ok(found);
         }
     }
     progress.message(&format!("{}: {} epochs", arm.name, config.training.epochs));
-    let outcome = retrain(&config, data, &folder, progress)?;
-    let network = Network::load(config.training.network, &outcome.weights, &Device::default())?;
+    let outcome = retrain(&config, place.data, &folder, &place.device, progress)?;
+    let network = Network::load(config.training.network, &outcome.weights, &place.device)?;
     let bytes =
         std::fs::read(&outcome.profile).with_context(|| format!("cannot read {}", outcome.profile.display()))?;
     let profile = Profile::from_bytes(&bytes, &Limits::default())?;
     let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
-    let test = evaluate(&network, test, &profile, &options, progress)?;
+    let test = evaluate(&network, place.test, &profile, &options, progress)?;
     progress.message(&format!("{}: {:.3} bits, {:.2}%", arm.name, test.bits_per_value, test.top1));
     let found = ArmResult {
         name: arm.name.clone(),

@@ -12,6 +12,8 @@ use subband::Wavelet;
 use subband_kernels::{Isa, WaveletQuantize};
 
 use super::flex::{Floats, dims4, tensor};
+use super::{has_kernels, quantize_stock};
+use crate::error::Result;
 use crate::retrain::{Rate, one_sided, two_sided};
 
 /// What is not learned about the codec of one tap.
@@ -49,23 +51,36 @@ pub(crate) struct Quantized {
     pub decoded: Tensor<4>,
     /// Mean magnitude of the indices of each channel and subband, `[C * S]`, without gradient.
     pub mean_magnitude: Tensor<1>,
+    /// On devices without kernels: a term of the loss, of value 0, that brings the gradient of the rate. Elsewhere that
+    /// comes with the gradient of the map.
+    pub rate: Option<Tensor<1>>,
 }
 
 /// The decoded form of `x`, bit for bit what the codec gives, with straight-through gradients for `x`, the logarithms of
 /// the nominal steps `[S]` or `[C * S]`, and the gates `[C * S]`.
+///
+/// # Errors
+/// `InvalidArgument` on devices without kernels, for what burn's stock operations are not written for.
 pub(crate) fn wavelet_quantize(
     x: Tensor<4>,
     log_steps: Tensor<1>,
     gates: Tensor<1>,
     settings: QuantizeSettings,
-) -> Quantized {
+) -> Result<Quantized> {
+    if !has_kernels(&x.device()) {
+        return quantize_stock::wavelet_quantize(x, log_steps, gates, settings);
+    }
     let (decoded, mean_magnitude) = <Dispatch as QuantizeOps>::wavelet_quantize(
         x.into_dispatch(),
         log_steps.into_dispatch(),
         gates.into_dispatch(),
         settings,
     );
-    Quantized { decoded: Tensor::from_dispatch(decoded), mean_magnitude: Tensor::from_dispatch(mean_magnitude) }
+    Ok(Quantized {
+        decoded: Tensor::from_dispatch(decoded),
+        mean_magnitude: Tensor::from_dispatch(mean_magnitude),
+        rate: None,
+    })
 }
 
 #[backend_extension(Flex, Autodiff)]

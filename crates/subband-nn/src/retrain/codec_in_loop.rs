@@ -48,8 +48,10 @@ pub(crate) struct CodedPass {
     pub scores: Tensor<2>,
     /// Estimated bits per value over all taps.
     pub bits_per_value: f64,
-    /// What is added to the loss for them (its gradient goes in by way of the maps).
+    /// What the loss pays for them.
     pub price: f64,
+    /// A term of the loss, of value 0, with their gradient; without one it comes by way of the maps.
+    pub rate: Option<Tensor<1>>,
 }
 
 impl CodecInLoop {
@@ -96,23 +98,37 @@ impl CodecInLoop {
         let price_of_a_bit = lambda / self.values as f64;
         let mut noise = codec.noise.then(|| Rng::for_stream(training.seed, &[NOISE, at.step as u64]));
         let mut bits = 0.0;
+        let mut rate: Option<Tensor<1>> = None;
         let mut layers = self.layers.iter_mut();
         let mut next = layers.next();
         let scores = network.forward_tapped(images, &mut |site, map| match &mut next {
             Some(layer) if layer.site().name == site.name => {
-                let (decoded, cost) = layer.forward(map, price_of_a_bit, noise.as_mut().map(Rng::next_u64));
-                bits += cost;
+                let pass = layer.forward(map, price_of_a_bit, noise.as_mut().map(Rng::next_u64))?;
+                bits += pass.bits;
+                rate = match (rate.take(), pass.rate) {
+                    (Some(sum), Some(more)) => Some(sum + more),
+                    (sum, more) => sum.or(more),
+                };
                 next = layers.next();
-                Ok(decoded)
+                Ok(pass.decoded)
             }
             _ => Ok(map),
         })?;
         let bits_per_value = bits / self.values as f64;
-        Ok(CodedPass { scores, bits_per_value, price: lambda * bits_per_value })
+        Ok(CodedPass { scores, bits_per_value, price: lambda * bits_per_value, rate })
     }
 
-    /// The loss of `scores` without the price of bits, `labels_loss` being that on the labels.
-    pub fn task_loss(&self, scores: Tensor<2>, images: Tensor<4>, labels_loss: Tensor<1>) -> Result<Tensor<1>> {
+    /// The loss of a pass, without the price of its bits but with their gradient; `labels_loss` is that on the labels.
+    pub fn loss(&self, pass: &CodedPass, images: Tensor<4>, labels_loss: Tensor<1>) -> Result<Tensor<1>> {
+        let task = self.task_loss(pass.scores.clone(), images, labels_loss)?;
+        Ok(match &pass.rate {
+            Some(rate) => task + rate.clone(),
+            None => task,
+        })
+    }
+
+    /// The loss on the labels and that against the teacher.
+    fn task_loss(&self, scores: Tensor<2>, images: Tensor<4>, labels_loss: Tensor<1>) -> Result<Tensor<1>> {
         let Some(teacher) = &self.teacher else {
             return Ok(labels_loss);
         };
@@ -142,7 +158,7 @@ impl CodecInLoop {
     /// What gives a network for inference each tap's map as its decoder will.
     pub fn decoded_maps(&self) -> impl FnMut(&TapSite, Tensor<4>) -> Result<Tensor<4>> + '_ {
         |site, map| match self.layers.iter().find(|layer| layer.site().name == site.name) {
-            Some(layer) => Ok(layer.quantize(map)),
+            Some(layer) => layer.quantize(map),
             None => Ok(map),
         }
     }
@@ -224,7 +240,7 @@ fn finest_energy(
                 let device = map.device();
                 let steps = Tensor::<1>::full([subbands], (step / FINENESS).ln(), &device);
                 let gates = Tensor::<1>::ones([site.shape[0] * subbands], &device);
-                let quantized = wavelet_quantize(map.clone(), steps, gates, settings);
+                let quantized = wavelet_quantize(map.clone(), steps, gates, settings)?;
                 magnitudes = quantized.mean_magnitude.into_data().iter().collect();
             }
             Ok(map)

@@ -32,6 +32,16 @@ struct LastPass {
     price_of_a_bit: f64,
 }
 
+/// What a layer gives in training.
+pub(crate) struct LayerPass {
+    /// What the network goes on with.
+    pub decoded: Tensor<4>,
+    /// An estimate of the bits of one image's map.
+    pub bits: f64,
+    /// See [`Quantized::rate`].
+    pub rate: Option<Tensor<1>>,
+}
+
 /// How fast a layer learns in one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LayerRates {
@@ -81,29 +91,29 @@ impl CodecLayer {
         &self.site
     }
 
-    /// A training pass: what the network goes on with, and an estimate of the bits of one image's map. The loss pays
-    /// `price_of_a_bit` for each; `noise` replaces rounding.
-    pub fn forward(&mut self, map: Tensor<4>, price_of_a_bit: f64, noise: Option<u64>) -> (Tensor<4>, f64) {
+    /// A training pass. The loss pays `price_of_a_bit` for each bit; `noise` replaces rounding.
+    pub fn forward(&mut self, map: Tensor<4>, price_of_a_bit: f64, noise: Option<u64>) -> Result<LayerPass> {
         let device = map.device();
         let log_steps = leaf(self.log_steps.values.clone(), &device);
         let gates = leaf(self.selection.gates(), &device);
         let settings = QuantizeSettings { price_of_a_bit, noise, ..self.settings };
-        let Quantized { decoded, mean_magnitude } = wavelet_quantize(map, log_steps.clone(), gates.clone(), settings);
+        let Quantized { decoded, mean_magnitude, rate } =
+            wavelet_quantize(map, log_steps.clone(), gates.clone(), settings)?;
         let mean_magnitude: Vec<f32> = mean_magnitude.into_data().iter().collect();
         let bits = self.bits(&mean_magnitude);
         self.last = Some(LastPass { log_steps, gates, mean_magnitude, price_of_a_bit });
-        (decoded, bits)
+        Ok(LayerPass { decoded, bits, rate })
     }
 
     /// Inference: what the decoder will give, without gradients.
-    pub fn quantize(&self, map: Tensor<4>) -> Tensor<4> {
+    pub fn quantize(&self, map: Tensor<4>) -> Result<Tensor<4>> {
         let device = map.device();
         let constant = |values: Vec<f32>| {
             let count = values.len();
             Tensor::<1>::from_data(TensorData::new(values, [count]), &device)
         };
         let log_steps = constant(self.log_steps.values.clone());
-        wavelet_quantize(map, log_steps, constant(self.selection.gates()), self.settings).decoded
+        Ok(wavelet_quantize(map, log_steps, constant(self.selection.gates()), self.settings)?.decoded)
     }
 
     /// Learns from the gradients of the last training pass.

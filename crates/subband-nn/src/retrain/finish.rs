@@ -27,7 +27,7 @@ pub struct RetrainOutcome {
     pub renormalised: bool,
 }
 
-/// Retrains a network with the codec in the loop, in `run_dir`; a run found there is resumed from its last epoch.
+/// Retrains a network with the codec in the loop, on `device`, in `run_dir`; a run found there is resumed from its last epoch.
 ///
 /// Training images decide weights, steps and tables, held-out training images what is kept; no test image is seen.
 ///
@@ -37,11 +37,12 @@ pub fn retrain(
     config: &RetrainConfig,
     data: &Cifar10,
     run_dir: &Path,
+    device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<RetrainOutcome> {
     config.validate()?;
     let (train_set, held_out) = split(&config.training, data)?;
-    retrain_on(config, &train_set, &held_out, run_dir, progress)
+    retrain_on(config, &train_set, &held_out, run_dir, device, progress)
 }
 
 /// [`retrain`] on any two data sets of 32x32 images; `config.training.limit` is the caller's business.
@@ -50,9 +51,10 @@ pub fn retrain_on(
     train_set: &Dataset,
     held_out: &Dataset,
     run_dir: &Path,
+    device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<RetrainOutcome> {
-    let device = Device::default().autodiff();
+    let device = device.clone().autodiff();
     let network = Network::load(config.training.network, &config.weights, &device)?;
     if network.shortcut() != config.training.shortcut {
         return Err(Error::argument(format!(

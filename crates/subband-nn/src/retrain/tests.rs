@@ -105,7 +105,8 @@ fn the_estimate_follows_the_indices() {
     noisy.codec.noise = true;
     let mut noisy = CodecInLoop::new(&noisy, &network, &data, &mut ()).unwrap();
     let noisy = noisy.forward(&network, network.input(&batch), at).unwrap().bits_per_value;
-    assert!((noisy / pass.bits_per_value - 1.0).abs() < 0.5, "{noisy} {}", pass.bits_per_value);
+    // Noise gives zeros a magnitude, so sparse maps look dearer.
+    assert!((0.5..2.0).contains(&(noisy / pass.bits_per_value)), "{noisy} {}", pass.bits_per_value);
 }
 
 #[test]
@@ -119,10 +120,17 @@ fn a_resumed_retraining_ends_as_the_unbroken_one() {
         config.selection.method = method;
         config.selection.retain = 0.5;
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let outcome =
-            retrain_on(&config, &data, &held_out, whole.path(), &mut Copy(whole.path(), broken.path())).unwrap();
+        let outcome = retrain_on(
+            &config,
+            &data,
+            &held_out,
+            whole.path(),
+            &Device::default(),
+            &mut Copy(whole.path(), broken.path()),
+        )
+        .unwrap();
         assert_eq!(outcome.epochs.len(), 2);
-        retrain_on(&config, &data, &held_out, broken.path(), &mut ()).unwrap();
+        retrain_on(&config, &data, &held_out, broken.path(), &Device::default(), &mut ()).unwrap();
         for name in ["last.safetensors", "weights.safetensors"] {
             let read = |folder: &Path| {
                 let map = TensorMap::read(&folder.join(name)).unwrap();
@@ -162,7 +170,7 @@ fn dearer_bits_are_fewer_bits() {
         let mut config = config(&weights).with_lambda(lambda);
         config.training.epochs = 4;
         config.codec.step_learning_rate = 0.1;
-        let outcome = retrain_on(&config, &data, &images(4), run.path(), &mut ()).unwrap();
+        let outcome = retrain_on(&config, &data, &images(4), run.path(), &Device::default(), &mut ()).unwrap();
         outcome.held_out.order0_entropy_bits_per_value
     };
     let (cheap, dear) = (bits(0.0), bits(20.0));
@@ -175,7 +183,8 @@ fn another_networks_weights_are_refused() {
     let path = folder.path().join("w.safetensors");
     Network::init(NetworkKind::ResNet32, Shortcut::A, 1, &Device::default()).save(&path).unwrap();
     let run = tempfile::tempdir().unwrap();
-    let error = retrain_on(&config(&path), &images(4), &images(4), run.path(), &mut ()).unwrap_err();
+    let error =
+        retrain_on(&config(&path), &images(4), &images(4), run.path(), &Device::default(), &mut ()).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::Weights);
     assert_eq!(std::fs::read_dir(run.path()).unwrap().count(), 0, "nothing is left behind");
     // The calibrator and the layers share one idea of what a tap is.

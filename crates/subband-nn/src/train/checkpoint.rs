@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use subband::Profile;
@@ -87,7 +86,7 @@ impl RunFolder {
         state.epochs = metrics::from_text(epochs).map_err(damaged)?;
         let velocity = tensors.split_prefix(VELOCITY);
         let parameters = tensors.split_prefix(PARAMETERS);
-        let device = Device::default().autodiff();
+        let device = state.network.device().clone();
         state.network = Network::from_tensors(config.network, parameters, &device).map_err(damaged)?;
         state.optimizer.load_state(&velocity, &device.without_autodiff()).map_err(damaged)?;
         if let Some(codec) = &mut state.codec {

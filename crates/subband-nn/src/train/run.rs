@@ -35,7 +35,7 @@ const AUGMENT: u64 = 2;
 
 const HELD_OUT_BATCH: usize = 250;
 
-/// Trains a network on the CIFAR-10 training images, in `run_dir`; a run found there is resumed from its last epoch.
+/// Trains a network on the CIFAR-10 training images, on `device`, in `run_dir`; a run found there is resumed from its last epoch.
 ///
 /// # Errors
 /// `InvalidArgument` for a configuration that is out of range; `Checkpoint` for a folder of another run; `NonFinite` with
@@ -44,11 +44,12 @@ pub fn train(
     config: &TrainConfig,
     data: &Cifar10,
     run_dir: &Path,
+    device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<TrainOutcome> {
     config.validate()?;
     let (train_set, held_out) = split(config, data)?;
-    train_on(config, &train_set, &held_out, run_dir, progress)
+    train_on(config, &train_set, &held_out, run_dir, device, progress)
 }
 
 /// The training images, as many as the configuration wants, and the held-out ones.
@@ -63,9 +64,10 @@ pub fn train_on(
     train_set: &Dataset,
     held_out: &Dataset,
     run_dir: &Path,
+    device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<TrainOutcome> {
-    let device = Device::default().autodiff();
+    let device = device.clone().autodiff();
     let folder = RunFolder::open(run_dir, config)?;
     let fresh = State {
         network: Network::init(config.network, config.shortcut, config.seed, &device),
@@ -116,7 +118,7 @@ fn epoch(
     progress: &mut dyn Progress,
 ) -> Result<(EpochMetrics, Option<Profile>)> {
     let begun = Instant::now();
-    let device = &Device::default().autodiff();
+    let device = &state.network.device().clone();
     let number = state.epochs.len();
     let batches = shuffled_batches(config, train_set, number);
     let steps_per_epoch = train_set.len() / config.batch_size;
@@ -145,7 +147,7 @@ fn epoch(
                 let pass = codec.forward(&state.network, images.clone(), at)?;
                 let labels_loss = loss_of.forward(pass.scores.clone(), targets(&batch.labels, device));
                 sums.bits += pass.bits_per_value * batch.len() as f64;
-                (codec.task_loss(pass.scores.clone(), images, labels_loss)?, pass.scores, pass.price)
+                (codec.loss(&pass, images, labels_loss)?, pass.scores, pass.price)
             }
         };
         sums.right += hits(scores.without_autodiff(), &batch.labels)?.top1;
@@ -242,8 +244,8 @@ pub(crate) struct HeldOut {
 
 /// Measures a network for inference, with `codec` in the loop if there is one.
 pub(crate) fn validate(network: &Network, data: &Dataset, codec: Option<&CodecInLoop>) -> Result<HeldOut> {
-    let device = Device::default();
-    let loss_of = CrossEntropyLossConfig::new().init(&device);
+    let device = network.device();
+    let loss_of = CrossEntropyLossConfig::new().init(device);
     let (mut right, mut seen, mut loss) = (0, 0, 0.0);
     for batch in data.batches(HELD_OUT_BATCH) {
         let batch = batch?;
@@ -252,7 +254,7 @@ pub(crate) fn validate(network: &Network, data: &Dataset, codec: Option<&CodecIn
             Some(codec) => codec.infer(network, images)?,
             None => network.forward(images)?,
         };
-        let mean = loss_of.forward(scores.clone(), targets(&batch.labels, &device));
+        let mean = loss_of.forward(scores.clone(), targets(&batch.labels, device));
         loss += f64::from(mean.into_scalar::<f32>()) * batch.len() as f64;
         right += hits(scores, &batch.labels)?.top1;
         seen += batch.len();
@@ -308,8 +310,8 @@ mod tests {
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (data, held_out) = (images(10), images(6));
         let mut copy = KilledAfterOne(whole.path(), broken.path());
-        train_on(&config(), &data, &held_out, whole.path(), &mut copy).unwrap();
-        let outcome = train_on(&config(), &data, &held_out, broken.path(), &mut ()).unwrap();
+        train_on(&config(), &data, &held_out, whole.path(), &Device::default(), &mut copy).unwrap();
+        let outcome = train_on(&config(), &data, &held_out, broken.path(), &Device::default(), &mut ()).unwrap();
         assert_eq!(outcome.epochs.len(), 2);
         let arrays = |folder: &tempfile::TempDir| {
             let map = TensorMap::read(&folder.path().join("last.safetensors")).unwrap();
@@ -332,9 +334,9 @@ mod tests {
     fn a_folder_of_another_run_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let config = config().with_epochs(1);
-        train_on(&config, &images(4), &images(4), folder.path(), &mut ()).unwrap();
+        train_on(&config, &images(4), &images(4), folder.path(), &Device::default(), &mut ()).unwrap();
         let other = config.with_seed(2);
-        let error = train_on(&other, &images(4), &images(4), folder.path(), &mut ()).unwrap_err();
+        let error = train_on(&other, &images(4), &images(4), folder.path(), &Device::default(), &mut ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Checkpoint);
         assert!(error.to_string().contains("seed is 1 there and 2 here"), "{error}");
     }
@@ -343,7 +345,7 @@ mod tests {
     fn a_loss_that_is_no_number_stops_the_run() {
         let folder = tempfile::tempdir().unwrap();
         let config = TrainConfig { learning_rate: 1e30, gradient_clip: None, ..config() };
-        let error = train_on(&config, &images(16), &images(4), folder.path(), &mut ()).unwrap_err();
+        let error = train_on(&config, &images(16), &images(4), folder.path(), &Device::default(), &mut ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NonFinite);
         assert!(error.to_string().contains("at step"), "{error}");
     }
@@ -360,7 +362,7 @@ mod tests {
             ..config()
         };
         let data = images(8);
-        let outcome = train_on(&config, &data, &data, folder.path(), &mut ()).unwrap();
+        let outcome = train_on(&config, &data, &data, folder.path(), &Device::default(), &mut ()).unwrap();
         let (first, last) = (&outcome.epochs[0], &outcome.epochs[11]);
         assert!(last.train_loss < 0.5 * first.train_loss, "{first}\n{last}");
     }
