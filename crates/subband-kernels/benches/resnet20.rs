@@ -4,6 +4,9 @@
 //! cargo bench -p subband-kernels                      # the fastest instruction set
 //! cargo bench -p subband-kernels -- --isa avx2        # another one
 //! cargo bench -p subband-kernels -- --seconds 1       # longer, for less noise
+//! cargo bench -p subband-kernels -- --only 16>16      # some operations only
+//! cargo bench -p subband-kernels -- --direct          # the convolutions as direct sums beside Winograd's method
+//! cargo bench -p subband-kernels -- --resnet18        # with convolutions of ResNet-18
 //! RAYON_NUM_THREADS=1 cargo bench -p subband-kernels -- --batch 16   # runs so short that some are undisturbed
 //! ```
 //! Each operation runs for a while and its fastest run counts, since a busy machine only ever adds time. The column
@@ -13,13 +16,17 @@ use std::time::{Duration, Instant};
 
 use subband_kernels::{
     BatchNorm, BatchNormGradients, Clipped, ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient,
-    conv2d_weight_gradient,
+    conv2d_weight_gradient, plain,
 };
 
 struct Bench {
     isa: Isa,
     batch: usize,
     time: Duration,
+    /// Run only the operations whose names contain it.
+    only: String,
+    /// Repeat the convolutions as direct sums, where they are by Winograd's method.
+    direct: bool,
 }
 
 impl Bench {
@@ -48,33 +55,53 @@ impl Bench {
 
     /// Prints the three passes of a convolution that the network has `count` times; returns their seconds together.
     fn conv(&self, name: &str, count: usize, shape: &ConvShape, first: bool) -> f64 {
+        if !name.contains(&self.only) {
+            return 0.0;
+        }
         let x = values(shape.input_len());
         let w = values(shape.weight_len());
         let dy = values(shape.output_len());
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+        let epilogue = Epilogue::default();
         let peak = self.peak();
         let passes = [
-            self.fastest(|| conv2d(self.isa, shape, &x, &w, Epilogue::default(), &mut y)),
+            self.fastest(|| conv2d(self.isa, shape, &x, &w, epilogue, &mut y)),
             if first { 0.0 } else { self.fastest(|| conv2d_input_gradient(self.isa, shape, &dy, &w, &mut dx)) },
             self.fastest(|| conv2d_weight_gradient(self.isa, shape, &x, &dy, &mut dw)),
         ];
-        print!("{name:24} x{count:<2}");
-        for seconds in passes {
-            let rate = shape.flops() / seconds;
-            if seconds > 0.0 {
-                print!("  {:7.2} ms {:5.0} {:3.0}%", seconds * 1e3, rate * 1e-9, rate / peak * 100.0);
-            } else {
-                print!("  {:>20}", "-");
-            }
+        print_rates(&format!("{name:24} x{count:<2}"), shape, passes, peak);
+        if self.direct && [shape.kernel, shape.stride] == [3, 1] && !first {
+            let direct = [
+                self.fastest(|| plain::conv2d(self.isa, shape, &x, &w, epilogue, &mut y)),
+                self.fastest(|| plain::conv2d_input_gradient(self.isa, shape, &dy, &w, &mut dx)),
+                self.fastest(|| plain::conv2d_weight_gradient(self.isa, shape, &x, &dy, &mut dw)),
+            ];
+            print_rates("  as direct sums", shape, direct, peak);
         }
-        println!();
         count as f64 * passes.iter().sum::<f64>()
     }
+}
+
+/// The percentage is that of a direct sum at peak; Winograd's method may be above 100.
+fn print_rates(name: &str, shape: &ConvShape, passes: [f64; 3], peak: f64) {
+    print!("{name:27}");
+    for seconds in passes {
+        let rate = shape.flops() / seconds;
+        if seconds > 0.0 {
+            print!("  {:7.2} ms {:5.0} {:3.0}%", seconds * 1e3, rate * 1e-9, rate / peak * 100.0);
+        } else {
+            print!("  {:>20}", "-");
+        }
+    }
+    println!();
 }
 
 impl Bench {
     /// As [`Bench::conv`], for a normalisation with ReLU. The rate counts each tensor once.
     fn batch_norm(&self, name: &str, count: usize, channels: usize, width: usize, residual: bool, relu: bool) -> f64 {
+        if !name.contains(&self.only) {
+            return 0.0;
+        }
         let ones = vec![1.0; channels];
         let plane = width * width;
         let norm = BatchNorm { batch: self.batch, channels, plane, gamma: &ones, beta: &ones, epsilon: 1e-5 };
@@ -171,7 +198,14 @@ fn main() {
     };
     let seconds: f64 = option("--seconds").map_or(0.2, |s| s.parse().expect("--seconds takes a number"));
     let batch: usize = option("--batch").map_or(128, |s| s.parse().expect("--batch takes a number"));
-    let bench = Bench { isa, batch, time: Duration::from_secs_f64(seconds) };
+    let only = option("--only").unwrap_or_default();
+    let bench = Bench {
+        isa,
+        batch,
+        time: Duration::from_secs_f64(seconds),
+        only,
+        direct: args.iter().any(|a| a == "--direct"),
+    };
     println!("{isa}, {} threads, batch {batch}, peak {:.0} GFLOP/s", rayon::current_num_threads(), bench.peak() * 1e-9);
     println!("{:27}  {:>20}  {:>20}  {:>20}", "", "forward", "input gradient", "weight gradient");
 
@@ -188,6 +222,12 @@ fn main() {
         + conv("32>64 16x16 s2", 1, 32, 64, 16, 2, 3)
         + conv("32>64 16x16 s2 1x1", 1, 32, 64, 16, 2, 1)
         + conv("64>64 8x8", 5, 64, 64, 8, 1, 3);
+    if args.iter().any(|a| a == "--resnet18") {
+        conv("64>64 56x56", 0, 64, 64, 56, 1, 3);
+        conv("128>128 28x28", 0, 128, 128, 28, 1, 3);
+        conv("256>256 14x14", 0, 256, 256, 14, 1, 3);
+        conv("512>512 7x7", 0, 512, 512, 7, 1, 3);
+    }
     println!("convolutions: {:.1} ms a step, {:.0} images/s\n", conv_seconds * 1e3, batch as f64 / conv_seconds);
 
     println!("{:27}  {:>20}  {:>20}", "", "forward", "backward");

@@ -2,7 +2,8 @@
 //! gradients, on plain slices.
 //!
 //! There is no tensor type here and no framework. Every tensor is a contiguous slice in the order
-//! `[batch, channels, height, width]`, results are written into slices of the caller, and lengths are checked.
+//! `[batch, channels, height, width]`, results are written into slices of the caller (or, by the functions that end in
+//! `_owned`, into new vectors that are not zeroed first), and lengths are checked.
 //!
 //! | operation | call | reads | writes |
 //! |---|---|---|---|
@@ -62,7 +63,7 @@
 //! are added in a fixed order.
 //!
 //! # Memory
-//! Nothing the size of a tensor is allocated. Packed weights, padded copies of an image or a few, and partial weight
+//! Nothing the size of a tensor is allocated but the results of the `_owned` functions. Packed weights, padded copies of an image or a few, and partial weight
 //! gradients live in buffers that each thread keeps until it ends: a few megabytes for ResNet-20, some tens
 //! for ResNet-18, whose widest layers have 9 MB of weights.
 //!
@@ -73,11 +74,13 @@
 mod batch_norm;
 mod conv;
 mod isa;
+mod owned;
 mod planes;
 pub mod reference;
 mod scratch;
 mod simd;
 
 pub use batch_norm::{BatchNorm, BatchNormGradients, BatchStats, Clipped};
-pub use conv::{ConvShape, Epilogue, conv2d, conv2d_input_gradient, conv2d_weight_gradient};
+pub use conv::{ConvShape, Epilogue, conv2d, conv2d_input_gradient, conv2d_weight_gradient, plain};
 pub use isa::Isa;
+pub use owned::{OwnedBatchNormGradients, conv2d_input_gradient_owned, conv2d_owned, conv2d_weight_gradient_owned};

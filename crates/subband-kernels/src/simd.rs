@@ -75,6 +75,18 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn sum(self, v: Self::V) -> f32;
     /// Lane `j` of vector `i` becomes lane `i` of vector `j`.
     fn transpose(self, square: &mut [Self::V; LANES]);
+    /// [`Simd::transpose`] from memory to memory, vectors `from_step` and `to_step` apart.
+    #[inline(always)]
+    fn transpose_rows(self, from: &[f32], from_step: usize, to: &mut [f32], to_step: usize) {
+        let mut square = [self.splat(0.0); LANES];
+        for (i, v) in square.iter_mut().enumerate() {
+            *v = self.load(&from[i * from_step..]);
+        }
+        self.transpose(&mut square);
+        for (i, v) in square.iter().enumerate() {
+            self.store(*v, &mut to[i * to_step..]);
+        }
+    }
 }
 
 /// The order in which [`Simd::sum`] adds: halves folded onto each other.

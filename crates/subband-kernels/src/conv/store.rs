@@ -34,6 +34,12 @@ impl Block<'_> {
     /// Stores `len`, at most 16, of the 16 `pixels`, a vector of channels each, to pixel `at` of each plane.
     #[inline(always)]
     pub fn store<S: Simd>(&mut self, s: S, pixels: &[f32], at: usize, len: usize) {
+        if let Epilogue { bias: None, residual: None, relu: false } = self.epilogue
+            && [self.channels, len] == [LANES, LANES]
+        {
+            s.transpose_rows(pixels, LANES, &mut self.target[at..], self.plane);
+            return;
+        }
         let mut square = [s.splat(0.0); LANES];
         for (v, from) in square.iter_mut().zip(pixels[..LANES * LANES].chunks_exact(LANES)) {
             *v = s.load(from);

@@ -45,29 +45,42 @@ impl<const STEP: usize, const ROWS: usize, const COLS: usize, const SPREAD: usiz
     }
 }
 
-/// Adds to the weight gradients of 16 taps and 16 channels what one row of pixels contributes:
+/// Adds to the weight gradients of `TAPS` taps and 16 channels what one row of pixels contributes:
 /// `sums[t] += dy[p] * x[taps[t] + p * STEP]` over the pixels `p`, of which there are a multiple of `COLS`.
 ///
-/// `COLS` pixels of `dy` stay in registers while the taps pass by, so that the address of each tap is computed once
-/// for all of them.
+/// The address of each tap is computed once for `COLS` pixels. With registers for it, these pixels of `dy` stay there
+/// while the taps pass by; else the taps' sums and one pixel do.
 #[inline(always)]
-pub(super) fn correlate<S: Simd, const STEP: usize, const COLS: usize>(
+pub(super) fn correlate<S: Simd, const STEP: usize, const COLS: usize, const TAPS: usize>(
     s: S,
     x: &[f32],
-    taps: &[usize; LANES],
+    taps: &[usize; TAPS],
     dy: &[f32],
-    sums: &mut [S::V; LANES],
+    sums: &mut [S::V; TAPS],
 ) {
     for (i, dy) in dy.chunks_exact(COLS * LANES).enumerate() {
         let x = &x[i * COLS * STEP..];
-        let mut d = [s.splat(0.0); COLS];
-        for (d, dy) in d.iter_mut().zip(dy.chunks_exact(LANES)) {
-            *d = s.load(dy);
-        }
-        for t in 0..LANES {
-            let pixels = &x[taps[t]..][..(COLS - 1) * STEP + 1];
+        if S::TILE == 16 {
+            let mut d = [s.splat(0.0); COLS];
+            for (d, dy) in d.iter_mut().zip(dy.chunks_exact(LANES)) {
+                *d = s.load(dy);
+            }
+            for t in 0..TAPS {
+                let pixels = &x[taps[t]..][..(COLS - 1) * STEP + 1];
+                for p in 0..COLS {
+                    sums[t] = s.fma(s.splat(pixels[p * STEP]), d[p], sums[t]);
+                }
+            }
+        } else {
+            let mut pixels = [x; TAPS];
+            for t in 0..TAPS {
+                pixels[t] = &x[taps[t]..][..(COLS - 1) * STEP + 1];
+            }
             for p in 0..COLS {
-                sums[t] = s.fma(s.splat(pixels[p * STEP]), d[p], sums[t]);
+                let d = s.load(&dy[p * LANES..]);
+                for t in 0..TAPS {
+                    sums[t] = s.fma(s.splat(pixels[t][p * STEP]), d, sums[t]);
+                }
             }
         }
     }

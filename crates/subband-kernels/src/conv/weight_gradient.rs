@@ -31,7 +31,9 @@ pub(super) fn run(isa: Isa, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [
     let image_blocks = shape.batch.div_ceil(images_per_block);
     let plan = Plan::new(shape, isa);
 
-    let part_len = plan.taps.len() * LANES;
+    let taps = shape.in_channels * shape.kernel * shape.kernel;
+    // Written in groups of taps, read in squares.
+    let part_len = plan.taps.len().max(taps.next_multiple_of(LANES)) * LANES;
     let mut parts = Scratch::take(image_blocks * blocks * part_len);
     parts.par_chunks_exact_mut(part_len).enumerate().for_each(|(i, sums)| {
         let (image_block, block) = (i / blocks, i % blocks);
@@ -41,7 +43,6 @@ pub(super) fn run(isa: Isa, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [
     });
 
     // [image block][block of channels][tap][16] to [channel][tap].
-    let taps = shape.in_channels * shape.kernel * shape.kernel;
     dw.par_chunks_mut(LANES * taps).enumerate().for_each(|(block, dw)| {
         isa.run(Reduce { parts: &parts, block, blocks, part_len, taps, dw });
     });
@@ -54,24 +55,24 @@ struct Plan {
     window: Window,
     /// Images that are packed at a time.
     group: usize,
-    /// Where in a window each (input channel, row, column) of the kernel is; padded to a multiple of 16 with copies
-    /// of the first.
+    /// Where in a window each (input channel, row, column) of the kernel is; padded with copies of the first to
+    /// whole groups.
     taps: Vec<usize>,
 }
 
 impl Plan {
     fn new(shape: &ConvShape, isa: Isa) -> Plan {
-        /// Columns per step that [`tile::correlate`] is compiled for, the longest first.
+        /// Columns per step that [`tile::correlate`] is compiled for, the longest first, and taps.
         struct Widths;
         impl Kernel for Widths {
-            type Out = &'static [usize];
+            type Out = (&'static [usize], usize);
             #[inline(always)]
-            fn run<S: Simd>(self, _: S) -> &'static [usize] {
-                if S::TILE == 16 { &[8, 7] } else { &[4] }
+            fn run<S: Simd>(self, _: S) -> (&'static [usize], usize) {
+                if S::TILE == 16 { (&[8, 7], 16) } else { (&[8, 7, 4], 6) }
             }
         }
         let (out_height, out_width) = (shape.out_height(), shape.out_width());
-        let widths = isa.run(Widths);
+        let (widths, group_taps) = isa.run(Widths);
         let &cols = widths.iter().min_by_key(|&&cols| out_width.next_multiple_of(cols)).expect("a width");
         let dy_pitch = out_width.next_multiple_of(cols);
         let window = Window {
@@ -85,7 +86,7 @@ impl Plan {
         let k2 = shape.kernel * shape.kernel;
         let offset = |c: usize, i: usize| c * window.plane() + i / shape.kernel * window.pitch + i % shape.kernel;
         let mut taps: Vec<usize> = (0..shape.in_channels).flat_map(|c| (0..k2).map(move |i| offset(c, i))).collect();
-        taps.resize(taps.len().next_multiple_of(LANES), 0);
+        taps.resize(taps.len().next_multiple_of(group_taps), 0);
         let group = GROUP_FLOATS / (window.len() + out_height * dy_pitch * LANES);
         Plan { cols, dy_pitch, window, group: group.max(1), taps }
     }
@@ -108,12 +109,16 @@ impl Kernel for Part<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match (S::TILE, self.shape.stride, self.plan.cols) {
-            (16, 1, 8) => self.sum::<S, 1, 8>(s),
-            (16, 1, 7) => self.sum::<S, 1, 7>(s),
-            (16, 2, 8) => self.sum::<S, 2, 8>(s),
-            (16, 2, 7) => self.sum::<S, 2, 7>(s),
-            (4, 1, 4) => self.sum::<S, 1, 4>(s),
-            (4, 2, 4) => self.sum::<S, 2, 4>(s),
+            (16, 1, 8) => self.sum::<S, 1, 8, 16>(s),
+            (16, 1, 7) => self.sum::<S, 1, 7, 16>(s),
+            (16, 2, 8) => self.sum::<S, 2, 8, 16>(s),
+            (16, 2, 7) => self.sum::<S, 2, 7, 16>(s),
+            (4, 1, 8) => self.sum::<S, 1, 8, 6>(s),
+            (4, 1, 7) => self.sum::<S, 1, 7, 6>(s),
+            (4, 1, 4) => self.sum::<S, 1, 4, 6>(s),
+            (4, 2, 8) => self.sum::<S, 2, 8, 6>(s),
+            (4, 2, 7) => self.sum::<S, 2, 7, 6>(s),
+            (4, 2, 4) => self.sum::<S, 2, 4, 6>(s),
             other => unreachable!("no tile for {other:?}"),
         }
     }
@@ -121,7 +126,7 @@ impl Kernel for Part<'_> {
 
 impl Part<'_> {
     #[inline(always)]
-    fn sum<S: Simd, const STEP: usize, const COLS: usize>(self, s: S) {
+    fn sum<S: Simd, const STEP: usize, const COLS: usize, const TAPS: usize>(self, s: S) {
         let Part { shape, plan, x, dy, first, images, block, sums } = self;
         let (out_height, out_width) = (shape.out_height(), shape.out_width());
         let x_len = shape.in_channels * shape.height * shape.width;
@@ -144,11 +149,10 @@ impl Part<'_> {
                 interleave(s, planes, out_height, out_width, plan.dy_pitch, lanes);
             }
             let (windows, lanes) = (&windows[..images * window_len], &lanes[..images * lanes_len]);
-            let tap_tiles = plan.taps.len() / LANES;
-            for (t, (taps, sums)) in plan.taps.chunks_exact(LANES).zip(sums.chunks_exact_mut(LANES * LANES)).enumerate()
-            {
-                let taps = taps.first_chunk().expect("16 taps");
-                let mut tile = [s.splat(0.0); LANES];
+            let tap_tiles = plan.taps.len() / TAPS;
+            for (t, (taps, sums)) in plan.taps.chunks_exact(TAPS).zip(sums.chunks_exact_mut(TAPS * LANES)).enumerate() {
+                let taps = taps.first_chunk().expect("as many taps");
+                let mut tile = [s.splat(0.0); TAPS];
                 for (i, (window, lanes)) in
                     windows.chunks_exact(window_len).zip(lanes.chunks_exact(lanes_len)).enumerate()
                 {
@@ -156,11 +160,12 @@ impl Part<'_> {
                     let next_x = x.get(next * x_len..(next + 1) * x_len).unwrap_or(&[]);
                     let next_dy = (next * shape.out_channels + block * LANES) * plane;
                     let next_dy = dy.get(next_dy..next_dy + channels * plane).unwrap_or(&[]);
+                    // Once a map: its divisions take as long as a short row.
+                    prefetch_part(next_x, t, tap_tiles);
+                    prefetch_part(next_dy, t, tap_tiles);
                     for (y, dy) in lanes.chunks_exact(row_len).enumerate() {
-                        prefetch_part(next_x, t * out_height + y, tap_tiles * out_height);
-                        prefetch_part(next_dy, t * out_height + y, tap_tiles * out_height);
                         let x = &window[y * STEP * plan.window.pitch..];
-                        tile::correlate::<S, STEP, COLS>(s, x, taps, dy, &mut tile);
+                        tile::correlate::<S, STEP, COLS, TAPS>(s, x, taps, dy, &mut tile);
                     }
                 }
                 for (sum, v) in sums.chunks_exact_mut(LANES).zip(tile) {

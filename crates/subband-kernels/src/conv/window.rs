@@ -80,6 +80,10 @@ pub(super) fn interleave_pixels<S: Simd>(s: S, planes: &[f32], plane: usize, pix
     for (i, to) in to.chunks_mut(LANES * LANES).enumerate() {
         let start = (pixels.start + i * LANES).min(pixels.end);
         let end = (start + LANES).min(pixels.end);
+        if end - start == LANES && planes.len() >= LANES * plane {
+            s.transpose_rows(&planes[start..], plane, to, LANES);
+            continue;
+        }
         let mut square = [s.splat(0.0); LANES];
         for (v, plane) in square.iter_mut().zip(planes.chunks_exact(plane)) {
             *v = s.load_any(&plane[start..end]);

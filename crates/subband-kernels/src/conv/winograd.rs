@@ -35,6 +35,8 @@ mod multiply;
 mod transform;
 mod weight_gradient;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::direct::{Direct, Part};
@@ -44,23 +46,28 @@ use crate::Isa;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, LANES, Simd, prefetch_part};
 use multiply::Multiply;
-use transform::{FromSums, TransformInput, TransformWeights};
+use transform::{FromSums, Interleave, TransformInput, TransformWeights};
 
 pub(super) use weight_gradient::run as weight_gradient;
 
 /// Values of a transformed tile.
 const FREQUENCIES: usize = 16;
 
-/// Floats of transformed inputs that a task keeps at once: 192 KiB.
-const INPUT_FLOATS: usize = 48 << 10;
+/// Floats of transformed inputs that a task keeps at once.
+const INPUT_FLOATS: usize = 16 << 10;
 
-/// Whether this is a convolution the method is for, and its sizes are such that it is faster.
+/// Tiles of a block at least: for each block all weights pass by.
+const MIN_TILES: usize = 48;
+
+/// Floats of pixels that a task brings into the lanes at once.
+const LANES_FLOATS: usize = 24 << 10;
+
+/// Whether this is a convolution the method is for, and its sizes are such that it is faster: the lanes are not mostly
+/// empty, and there are enough tiles to make up for the transform of the weights.
 pub(super) fn suits(shape: &ConvShape) -> bool {
-    is_possible(shape) && shape.in_channels >= 8 && shape.out_channels >= 8
-}
-
-fn is_possible(shape: &ConvShape) -> bool {
     [shape.kernel, shape.stride, shape.padding] == [3, 1, 1]
+        && shape.in_channels.min(shape.out_channels) >= LANES / 2
+        && shape.batch * shape.height.div_ceil(2) * shape.width.div_ceil(2) >= 2 * LANES
 }
 
 /// How maps are cut into tiles of 2 x 2 pixels and blocks of tiles.
@@ -78,18 +85,25 @@ pub(super) struct Tiling {
     /// A block: rows of tiles of how many images; one image if not all rows.
     band: usize,
     images: usize,
+    /// Rows of tiles whose pixels are brought into the lanes at once, a multiple of `band` unless all: more than those
+    /// of a block, because each time two rows of pixels more are needed.
+    strip: usize,
     /// Tiles that a block has room for, a few more than it has.
     capacity: usize,
 }
 
 impl Tiling {
-    fn new([channels, height, width]: [usize; 3]) -> Tiling {
+    /// With blocks of about `floats` transformed values.
+    fn new([channels, height, width]: [usize; 3], floats: usize) -> Tiling {
         let (rows, cols) = (height.div_ceil(2), width.div_ceil(2));
-        let tiles = (INPUT_FLOATS / (FREQUENCIES * channels.next_multiple_of(LANES))).max(2 * LANES);
+        let lanes = channels.next_multiple_of(LANES);
+        let tiles = (floats / (FREQUENCIES * lanes)).max(MIN_TILES);
         let bands = (rows * cols).div_ceil(tiles).min(rows);
         let band = rows.div_ceil(bands);
         let images = if bands == 1 { (tiles / (rows * cols)).max(1) } else { 1 };
-        Tiling { channels, height, width, rows, cols, band, images, capacity: images * band * cols + LANES }
+        let strip = (LANES_FLOATS / (2 * width * lanes) / band).max(1) * band;
+        let capacity = images * band * cols + LANES;
+        Tiling { channels, height, width, rows, cols, band, images, strip: strip.min(rows), capacity }
     }
 
     /// The same with other channels.
@@ -107,8 +121,28 @@ impl Tiling {
         FREQUENCIES * self.pitch()
     }
 
+    fn lanes_len(&self) -> usize {
+        self.images * (2 * self.strip + 2) * self.width * self.channels.next_multiple_of(LANES)
+    }
+
     fn map_len(&self) -> usize {
         self.channels * self.height * self.width
+    }
+
+    /// The pixels of some rows of tiles.
+    fn pixels(&self, rows: &Range<usize>) -> Range<usize> {
+        2 * rows.start * self.width..(2 * rows.end).min(self.height) * self.width
+    }
+
+    /// Strips, and the blocks of a strip counted from its first row.
+    fn strips(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let Tiling { rows, strip, .. } = *self;
+        (0..rows).step_by(strip).map(move |first| first..(first + strip).min(rows))
+    }
+
+    fn bands(&self, strip: &Range<usize>) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+        let (rows, band) = (strip.len(), self.band);
+        (0..rows).step_by(band).map(move |first| first..(first + band).min(rows))
     }
 }
 
@@ -131,7 +165,7 @@ pub(super) fn run(isa: Isa, map: &Direct, source: &[f32], w: &[f32], epilogue: E
         .for_each(|(to, taps)| isa.run(TransformWeights { taps, to }));
     drop(packed);
 
-    let tiling = Tiling::new(map.source);
+    let tiling = Tiling::new(map.source, INPUT_FLOATS);
     map.each_part(tiling.images, target, |part, target| {
         let weights = &transformed[part.channel / LANES * block_len..];
         isa.run(Walk {
@@ -166,44 +200,60 @@ impl Kernel for Walk<'_> {
         let Walk { tiling, weights, block_len, epilogue, source, part, target } = self;
         let plane = tiling.height * tiling.width;
         let (source_len, target_len) = (tiling.map_len(), part.channels * plane);
+        let mut lanes = Scratch::take(tiling.lanes_len());
+        // What is past the last tile is multiplied too, whatever it is.
         let mut inputs = Scratch::take(tiling.transformed_len());
-        // What is past the last tile is multiplied too; its content matters only in that it shall be no denormals.
-        inputs.fill(0.0);
         let mut sums = Scratch::take(tiling.capacity * multiply::TILE_STEP);
         let blocks = part.channels.div_ceil(LANES);
         for (i, target) in target.chunks_mut(tiling.images * target_len).enumerate() {
             let first = i * tiling.images;
             let images = target.len() / target_len;
             let maps = &source[first * source_len..][..images * source_len];
-            let next = (first + images) * source_len..(first + images + tiling.images) * source_len;
-            let next = if tiling.band == tiling.rows { source.get(next).unwrap_or(&[]) } else { &[] };
-            for band in (0..tiling.rows).step_by(tiling.band) {
-                let rows = band..(band + tiling.band).min(tiling.rows);
-                s.run(TransformInput { tiling, maps, rows: rows.clone(), to: &mut inputs });
-                let tiles = images * rows.len() * tiling.cols;
-                for block in 0..blocks {
-                    let weights = &weights[block * block_len..][..block_len];
-                    for (f, weights) in weights.chunks_exact(block_len / FREQUENCIES).enumerate() {
-                        prefetch_part(next, block * FREQUENCIES + f, blocks * FREQUENCIES);
-                        let (inputs, sums) = (&inputs[f * tiling.pitch()..], &mut sums[f * LANES..]);
-                        s.run(Multiply { inputs, step: tiling.capacity * LANES, weights, tiles, sums });
-                    }
-                    for (i, target) in target.chunks_exact_mut(target_len).enumerate() {
+            let next_maps = (first + images) * source_len..(first + images + tiling.images) * source_len;
+            let next_maps = source.get(next_maps).unwrap_or(&[]);
+            for strip in tiling.strips() {
+                s.run(Interleave { tiling, maps, rows: strip.clone(), to: &mut lanes });
+                // The planes of a strip are scattered; they are left to the hardware.
+                let next_maps = if strip.len() == tiling.rows { next_maps } else { &[] };
+                let bands = tiling.bands(&strip);
+                let steps = bands.len() * blocks * FREQUENCIES;
+                for (b, band) in bands.enumerate() {
+                    let (lanes, strip_rows) = (&lanes, strip.len());
+                    let rows = strip.start + band.start..strip.start + band.end;
+                    let pixels = tiling.pixels(&rows);
+                    let tiles = images * rows.len() * tiling.cols;
+                    s.run(TransformInput { tiling, lanes, strip: strip_rows, images, rows: band, to: &mut inputs });
+                    for block in 0..blocks {
+                        let weights = &weights[block * block_len..][..block_len];
                         let channel = block * LANES;
-                        s.run(FromSums {
-                            tiling,
-                            rows: rows.clone(),
-                            sums: &sums[i * rows.len() * tiling.cols * multiply::TILE_STEP..],
-                            block: Block {
-                                epilogue,
-                                first_channel: part.channel + channel,
-                                channels: LANES.min(part.channels - channel),
-                                plane,
-                                target: &mut target[channel * plane..],
-                                whole: part.whole + (first + i) * target_len + channel * plane,
-                                turned: Square([0.0; LANES * LANES]),
-                            },
-                        });
+                        let channels = LANES.min(part.channels - channel);
+                        for (f, weights) in weights.chunks_exact(block_len / FREQUENCIES).enumerate() {
+                            let step = (b * blocks + block) * FREQUENCIES + f;
+                            prefetch_part(next_maps, step, steps);
+                            if f < channels {
+                                for target in target.chunks_exact(target_len) {
+                                    prefetch_part(&target[(channel + f) * plane..][pixels.clone()], 0, 1);
+                                }
+                            }
+                            let (inputs, sums) = (&inputs[f * tiling.pitch()..], &mut sums[f * LANES..]);
+                            s.run(Multiply { inputs, step: tiling.capacity * LANES, weights, tiles, sums });
+                        }
+                        for (i, target) in target.chunks_exact_mut(target_len).enumerate() {
+                            s.run(FromSums {
+                                tiling,
+                                rows: rows.clone(),
+                                sums: &sums[i * rows.len() * tiling.cols * multiply::TILE_STEP..],
+                                block: Block {
+                                    epilogue,
+                                    first_channel: part.channel + channel,
+                                    channels,
+                                    plane,
+                                    target: &mut target[channel * plane..],
+                                    whole: part.whole + (first + i) * target_len + channel * plane,
+                                    turned: Square([0.0; LANES * LANES]),
+                                },
+                            });
+                        }
                     }
                 }
             }

@@ -228,14 +228,41 @@ impl Simd for Avx2 {
     fn transpose(self, t: &mut [Self::V; LANES]) {
         for rows in [0, 8] {
             for half in 0..2 {
+                let mut quarter = [t[rows][half]; 8];
+                for i in 0..8 {
+                    quarter[i] = t[rows + i][half];
+                }
                 // SAFETY: `self` proves AVX2.
-                unsafe { transpose8(&mut t[rows..rows + 8], half) };
+                quarter = unsafe { transpose8(quarter) };
+                for i in 0..8 {
+                    t[rows + i][half] = quarter[i];
+                }
             }
         }
         for i in 0..8 {
             let corner = t[i][1];
             t[i][1] = t[i + 8][0];
             t[i + 8][0] = corner;
+        }
+    }
+    /// Each quarter straight to its place: the square does not fit into the registers.
+    #[inline(always)]
+    fn transpose_rows(self, from: &[f32], from_step: usize, to: &mut [f32], to_step: usize) {
+        for (row, col) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            // SAFETY: `self` proves AVX2.
+            let mut quarter = unsafe { [_mm256_setzero_ps(); 8] };
+            for (i, v) in quarter.iter_mut().enumerate() {
+                let from = &from[(row + i) * from_step + col..][..8];
+                // SAFETY: `from` has 8 values, the load needs no alignment, and `self` proves AVX2.
+                *v = unsafe { _mm256_loadu_ps(from.as_ptr()) };
+            }
+            // SAFETY: `self` proves AVX2.
+            quarter = unsafe { transpose8(quarter) };
+            for (i, v) in quarter.iter().enumerate() {
+                let to = &mut to[(col + i) * to_step + row..][..8];
+                // SAFETY: `to` has room for 8 values, the store needs no alignment, and `self` proves AVX2.
+                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), *v) };
+            }
         }
     }
 }
@@ -256,11 +283,7 @@ fn where_positive8(sign: __m256, v: __m256) -> __m256 {
 /// Pairs, then fours (both within 128 bits), then halves.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transpose8(rows: &mut [[__m256; 2]], half: usize) {
-    let mut t = [_mm256_setzero_ps(); 8];
-    for i in 0..8 {
-        t[i] = rows[i][half];
-    }
+fn transpose8(mut t: [__m256; 8]) -> [__m256; 8] {
     for i in (0..8).step_by(2) {
         let (a, b) = (t[i], t[i + 1]);
         t[i] = _mm256_unpacklo_ps(a, b);
@@ -274,7 +297,9 @@ fn transpose8(rows: &mut [[__m256; 2]], half: usize) {
         t[i + 3] = _mm256_shuffle_ps::<0xEE>(b, d);
     }
     for i in 0..4 {
-        rows[i][half] = _mm256_permute2f128_ps::<0x20>(t[i], t[i + 4]);
-        rows[i + 4][half] = _mm256_permute2f128_ps::<0x31>(t[i], t[i + 4]);
+        let (a, b) = (t[i], t[i + 4]);
+        t[i] = _mm256_permute2f128_ps::<0x20>(a, b);
+        t[i + 4] = _mm256_permute2f128_ps::<0x31>(a, b);
     }
+    t
 }

@@ -18,12 +18,48 @@ fn four(from: &mut [f32], pitch: usize, len: usize) -> [&mut [f32]; 4] {
     [&mut a[..len], &mut b[..len], &mut c[..len], &mut d[..len]]
 }
 
-/// `BT d B` of some rows of tiles of some images.
-pub(super) struct TransformInput<'a> {
+/// The pixels of some rows of tiles of some images, a vector of 16 channels each, with the row before and the row after.
+pub(super) struct Interleave<'a> {
     pub tiling: &'a Tiling,
     /// `[image][channel][height][width]`.
     pub maps: &'a [f32],
     /// Of tiles.
+    pub rows: Range<usize>,
+    /// `[image][16-channel block][row][width][16]`.
+    pub to: &'a mut [f32],
+}
+
+impl Kernel for Interleave<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Interleave { tiling, maps, rows, to } = self;
+        let Tiling { height, width, .. } = *tiling;
+        let plane = height * width;
+        let row_len = width * LANES;
+        let above = usize::from(rows.start == 0);
+        let shown = 2 * rows.start + above - 1..(2 * rows.end + 1).min(height);
+        let below = above + shown.len();
+        let mut to = to.chunks_exact_mut((2 * rows.len() + 2) * row_len);
+        for map in maps.chunks_exact(tiling.map_len()) {
+            for (planes, to) in map.chunks(LANES * plane).zip(&mut to) {
+                to[..above * row_len].fill(0.0);
+                let pixels = shown.start * width..shown.end * width;
+                interleave_pixels(s, planes, plane, pixels, &mut to[above * row_len..below * row_len]);
+                to[below * row_len..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// `BT d B` of some rows of tiles of some images.
+pub(super) struct TransformInput<'a> {
+    pub tiling: &'a Tiling,
+    /// What [`Interleave`] made of `strip` rows of tiles.
+    pub lanes: &'a [f32],
+    pub strip: usize,
+    pub images: usize,
+    /// Of tiles, counted from the first that is in `lanes`.
     pub rows: Range<usize>,
     /// `[frequency][16-channel block][tile][16]`.
     pub to: &'a mut [f32],
@@ -33,35 +69,24 @@ impl Kernel for TransformInput<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let TransformInput { tiling, maps, rows, to } = self;
-        let Tiling { height, width, cols, capacity, .. } = *tiling;
-        let plane = height * width;
+        let TransformInput { tiling, lanes, strip, images, rows, to } = self;
+        let Tiling { channels, width, cols, capacity, .. } = *tiling;
         let row_len = width * LANES;
+        let len = cols * LANES;
         let pitch = tiling.pitch();
-        // Of the map, with the row before and the one after the tiles.
-        let above = usize::from(rows.start == 0);
-        let shown = 2 * rows.start + above - 1..(2 * rows.end + 1).min(height);
-        let below = above + shown.len();
-        let mut lanes = Scratch::take((2 * rows.len() + 2) * row_len);
-        lanes[..above * row_len].fill(0.0);
-        lanes[below * row_len..].fill(0.0);
-        for (image, map) in maps.chunks_exact(tiling.map_len()).enumerate() {
-            for (block, planes) in map.chunks(LANES * plane).enumerate() {
-                let pixels = shown.start * width..shown.end * width;
-                interleave_pixels(s, planes, plane, pixels, &mut lanes[above * row_len..below * row_len]);
-                for y in 0..rows.len() {
-                    let row = |i: usize| &lanes[(2 * y + i) * row_len..][..row_len];
-                    let rows4 = [row(0), row(1), row(2), row(3)];
-                    let tile = block * capacity + (image * rows.len() + y) * cols;
-                    let to = &mut to[tile * LANES..];
-                    input_row::<S, false>(s, rows4[0], rows4[2], four(to, pitch, cols * LANES));
-                    let to = &mut to[4 * pitch..];
-                    input_row::<S, true>(s, rows4[1], rows4[2], four(to, pitch, cols * LANES));
-                    let to = &mut to[4 * pitch..];
-                    input_row::<S, false>(s, rows4[2], rows4[1], four(to, pitch, cols * LANES));
-                    let to = &mut to[4 * pitch..];
-                    input_row::<S, false>(s, rows4[1], rows4[3], four(to, pitch, cols * LANES));
-                }
+        let blocks = channels.div_ceil(LANES);
+        for (i, lanes) in lanes.chunks_exact((2 * strip + 2) * row_len).take(images * blocks).enumerate() {
+            let (image, block) = (i / blocks, i % blocks);
+            for (y, row) in rows.clone().enumerate() {
+                let (first, rest) = lanes[2 * row * row_len..].split_at(row_len);
+                let (second, rest) = rest.split_at(row_len);
+                let (third, rest) = rest.split_at(row_len);
+                let fourth = &rest[..row_len];
+                let to = &mut to[(block * capacity + (image * rows.len() + y) * cols) * LANES..];
+                input_row::<S, false>(s, first, third, four(to, pitch, len));
+                input_row::<S, true>(s, second, third, four(&mut to[4 * pitch..], pitch, len));
+                input_row::<S, false>(s, third, second, four(&mut to[8 * pitch..], pitch, len));
+                input_row::<S, false>(s, second, fourth, four(&mut to[12 * pitch..], pitch, len));
             }
         }
     }
@@ -139,9 +164,8 @@ impl Kernel for FromSums<'_> {
                 s.store(c, lower.into_remainder());
             }
         }
-        let first = 2 * rows.start * tiling.width;
-        let end = (2 * rows.end).min(tiling.height) * tiling.width;
-        for (at, pixels) in (first..end).step_by(LANES).zip(pixels.chunks_exact(LANES * LANES)) {
+        let Range { start, end } = tiling.pixels(&rows);
+        for (at, pixels) in (start..end).step_by(LANES).zip(pixels.chunks_exact(LANES * LANES)) {
             block.store(s, pixels, at, LANES.min(end - at));
         }
     }
@@ -197,12 +221,9 @@ impl Kernel for TransformGradient<'_> {
                 let (upper, lower) = pair.split_at(row_len);
                 let to = &mut to[(image * rows.len() + y) * cols * LANES..];
                 gradient_row::<S, UPPER>(s, upper, lower, four(to, pitch, cols * LANES));
-                let to = &mut to[4 * pitch..];
-                gradient_row::<S, SUM>(s, upper, lower, four(to, pitch, cols * LANES));
-                let to = &mut to[4 * pitch..];
-                gradient_row::<S, DIFFERENCE>(s, upper, lower, four(to, pitch, cols * LANES));
-                let to = &mut to[4 * pitch..];
-                gradient_row::<S, LOWER>(s, upper, lower, four(to, pitch, cols * LANES));
+                gradient_row::<S, SUM>(s, upper, lower, four(&mut to[4 * pitch..], pitch, cols * LANES));
+                gradient_row::<S, DIFFERENCE>(s, upper, lower, four(&mut to[8 * pitch..], pitch, cols * LANES));
+                gradient_row::<S, LOWER>(s, upper, lower, four(&mut to[12 * pitch..], pitch, cols * LANES));
             }
         }
     }

@@ -6,13 +6,16 @@
 use rayon::prelude::*;
 
 use super::multiply::MultiplyTransposed;
-use super::transform::{TransformGradient, TransformInput, backward};
+use super::transform::{Interleave, TransformGradient, TransformInput, backward};
 use super::{FREQUENCIES, Tiling};
 use crate::Isa;
 use crate::conv::ConvShape;
 use crate::conv::weight_gradient::{Reduce, TASKS};
 use crate::scratch::Scratch;
-use crate::simd::{Kernel, LANES, Simd};
+use crate::simd::{Kernel, LANES, Simd, prefetch_part};
+
+/// Floats of transformed inputs that a task keeps at once.
+const INPUT_FLOATS: usize = 48 << 10;
 
 /// Floats of sums that a task has at once, half a second level cache of 512 KiB. Every block of tiles passes over them.
 const SUM_FLOATS: usize = 64 << 10;
@@ -25,7 +28,7 @@ pub(crate) fn run(isa: Isa, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [
         dw.fill(0.0);
         return;
     }
-    let tiling = Tiling::new([shape.in_channels, shape.height, shape.width]);
+    let tiling = Tiling::new([shape.in_channels, shape.height, shape.width], INPUT_FLOATS);
     let in_blocks = shape.in_channels.div_ceil(LANES);
     let out_blocks = shape.out_channels.div_ceil(LANES);
     // `[frequency][in block][16][16]` of one block of output channels.
@@ -74,27 +77,45 @@ impl Kernel for Part<'_> {
         let in_blocks = shape.in_channels.div_ceil(LANES);
         let block_len = FREQUENCIES * in_blocks * LANES * LANES;
         let gradient_pitch = tiling.with_channels(LANES).pitch();
+        let mut lanes = Scratch::take(tiling.lanes_len());
         let mut inputs = Scratch::take(tiling.transformed_len());
         let mut gradients = Scratch::take(FREQUENCIES * gradient_pitch);
         sums.fill(0.0);
         for first in images.clone().step_by(tiling.images) {
             let end = (first + tiling.images).min(images.end);
             let (x_maps, dy_maps) = (&x[first * x_len..end * x_len], &dy[first * dy_len..end * dy_len]);
-            for band in (0..tiling.rows).step_by(tiling.band) {
-                let rows = band..(band + tiling.band).min(tiling.rows);
-                let tiles = (end - first) * rows.len() * tiling.cols;
-                s.run(TransformInput { tiling, maps: x_maps, rows: rows.clone(), to: &mut inputs });
-                for (block, sums) in blocks.clone().zip(sums.chunks_exact_mut(block_len)) {
-                    let channels = block * LANES..((block + 1) * LANES).min(shape.out_channels);
-                    let rows = rows.clone();
-                    s.run(TransformGradient { tiling: &dy_tiling, maps: dy_maps, channels, rows, to: &mut gradients });
-                    let gradients = gradients.chunks_exact(gradient_pitch);
-                    let sums = sums.chunks_exact_mut(in_blocks * LANES * LANES);
-                    for ((inputs, gradients), sums) in inputs.chunks_exact(tiling.pitch()).zip(gradients).zip(sums) {
-                        let inputs = inputs.chunks(tiling.capacity * LANES);
-                        for (inputs, sums) in inputs.zip(sums.chunks_exact_mut(LANES * LANES)) {
-                            let (inputs, gradients) = (&inputs[..tiles * LANES], &gradients[..tiles * LANES]);
-                            s.run(MultiplyTransposed { inputs, gradients, sums });
+            let next = end..(end + tiling.images).min(images.end);
+            let next_x = &x[next.start * x_len..next.end * x_len];
+            let next_dy = &dy[next.start * dy_len..next.end * dy_len];
+            for strip in tiling.strips() {
+                s.run(Interleave { tiling, maps: x_maps, rows: strip.clone(), to: &mut lanes });
+                // The planes of a strip are scattered; they are left to the hardware.
+                let (next_x, next_dy) = if strip.len() == tiling.rows { (next_x, next_dy) } else { (&[][..], &[][..]) };
+                let bands = tiling.bands(&strip);
+                let steps = bands.len() * blocks.len() * FREQUENCIES;
+                let mut step = 0;
+                for band in bands {
+                    let (lanes, strip_rows) = (&lanes, strip.len());
+                    let rows = strip.start + band.start..strip.start + band.end;
+                    let tiles = (end - first) * rows.len() * tiling.cols;
+                    let images = end - first;
+                    s.run(TransformInput { tiling, lanes, strip: strip_rows, images, rows: band, to: &mut inputs });
+                    for (block, sums) in blocks.clone().zip(sums.chunks_exact_mut(block_len)) {
+                        let channels = block * LANES..((block + 1) * LANES).min(shape.out_channels);
+                        let (rows, to) = (rows.clone(), &mut gradients);
+                        s.run(TransformGradient { tiling: &dy_tiling, maps: dy_maps, channels, rows, to });
+                        let gradients = gradients.chunks_exact(gradient_pitch);
+                        let sums = sums.chunks_exact_mut(in_blocks * LANES * LANES);
+                        for ((inputs, gradients), sums) in inputs.chunks_exact(tiling.pitch()).zip(gradients).zip(sums)
+                        {
+                            prefetch_part(next_x, step, steps);
+                            prefetch_part(next_dy, step, steps);
+                            step += 1;
+                            let inputs = inputs.chunks(tiling.capacity * LANES);
+                            for (inputs, sums) in inputs.zip(sums.chunks_exact_mut(LANES * LANES)) {
+                                let (inputs, gradients) = (&inputs[..tiles * LANES], &gradients[..tiles * LANES]);
+                                s.run(MultiplyTransposed { inputs, gradients, sums });
+                            }
                         }
                     }
                 }
