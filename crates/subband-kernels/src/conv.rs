@@ -11,7 +11,12 @@
 //! - [`weights`]: weights rearranged to `[16-channel block][tap][16]`;
 //! - [`tile`]: the innermost loops, 16 pixels x 16 channels in registers;
 //! - [`direct`], [`walk`]: forward and input gradient, which are the same walk with other taps;
+//! - [`store`]: the way from pixels with their channels in the lanes back into planes;
 //! - [`weight_gradient`]: the sums over images and pixels, in an order that no thread count changes.
+//!
+//! Kernels of 3 x 3 at stride 1, most of a residual network, go another way, with 4 multiplications instead of 9:
+//! [`winograd`]. On one Zen 3 core (AVX2, `benches/resnet20.rs`, batch 16) it takes half the time of the direct sum
+//! with 64 channels, 60% with 32, and three quarters with 16.
 
 mod direct;
 mod store;

@@ -87,8 +87,23 @@ impl Case {
                 let mut y = vec![f32::NAN; self.x.len()];
                 norm.inference(isa, &self.x, &stats.mean, &stats.variance, residual, relu, &mut y);
                 assert_close(&what("inference"), &y, &want_y, TOLERANCE);
+                self.check_owned(isa, residual, relu, &y);
             }
         }
+    }
+}
+
+impl Case {
+    /// In debug builds a value that is not written would be NaN.
+    fn check_owned(&self, isa: Isa, residual: Option<&[f32]>, relu: bool, inference: &[f32]) {
+        let norm = self.norm();
+        let (y, stats, [dx, dresidual, dgamma, dbeta]) = self.run(isa, residual.is_some(), relu);
+        assert!(norm.forward_owned(isa, &self.x, residual, relu) == (y.clone(), stats.clone()));
+        assert!(norm.inference_owned(isa, &self.x, &stats.mean, &stats.variance, residual, relu) == inference);
+        let clipped = if relu { Clipped::Output(&y) } else { Clipped::No };
+        let got = norm.backward_owned(isa, &self.x, &stats, clipped, &self.dy, residual.is_some());
+        assert!(got.dx == dx && got.dgamma == dgamma && got.dbeta == dbeta);
+        assert!(got.dresidual == residual.map(|_| dresidual));
     }
 }
 

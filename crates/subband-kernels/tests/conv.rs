@@ -4,7 +4,10 @@ mod common;
 
 use common::{assert_close, uniform};
 use proptest::prelude::*;
-use subband_kernels::{ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient, conv2d_weight_gradient, reference};
+use subband_kernels::{
+    ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient, conv2d_input_gradient_owned, conv2d_owned,
+    conv2d_weight_gradient, conv2d_weight_gradient_owned, reference,
+};
 
 const TOLERANCE: f32 = 1e-5;
 
@@ -120,6 +123,33 @@ fn odd_sizes() {
     for kernel in [[3, 1, 1], [3, 2, 1], [1, 1, 0], [1, 2, 0], [7, 2, 3]] {
         for sizes in [[1, 1, 1, 1, 1], [2, 3, 2, 1, 40], [2, 3, 2, 40, 1], [3, 16, 16, 2, 3]] {
             check(shape(sizes, kernel));
+        }
+    }
+}
+
+/// In debug builds a value that is not written would be NaN.
+#[test]
+fn owned_outputs_are_the_same() {
+    for (sizes, kernel) in [
+        ([3, 16, 20, 9, 11], [3, 1, 1]),
+        ([3, 5, 33, 9, 11], [3, 2, 1]),
+        ([2, 3, 4, 8, 8], [1, 2, 0]),
+        ([1, 2, 3, 5, 5], [2, 2, 1]),
+        ([0, 3, 4, 5, 6], [3, 1, 1]),
+    ] {
+        let shape = shape(sizes, kernel);
+        let x = uniform(shape.input_len(), 1);
+        let w = uniform(shape.weight_len(), 2);
+        let dy = uniform(shape.output_len(), 3);
+        let epilogue = Epilogue { bias: None, residual: Some(&dy), relu: true };
+        for isa in Isa::all() {
+            let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+            conv2d(isa, &shape, &x, &w, epilogue, &mut y);
+            conv2d_input_gradient(isa, &shape, &dy, &w, &mut dx);
+            conv2d_weight_gradient(isa, &shape, &x, &dy, &mut dw);
+            assert_eq!(conv2d_owned(isa, &shape, &x, &w, epilogue), y);
+            assert_eq!(conv2d_input_gradient_owned(isa, &shape, &dy, &w), dx);
+            assert_eq!(conv2d_weight_gradient_owned(isa, &shape, &x, &dy), dw);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The gradient of the weights.
 //!
 //! The 16 lanes are output channels, so the sums have the layout of the packed weights of the forward pass and need
-//! no addition across lanes. Tasks are (block of images, block of 16 output channels); the cut depends on the shape
+//! no addition across lanes. Tasks are (block of images, some blocks of 16 output channels); the cut depends on the shape
 //! alone, and the partial sums of the image blocks are added in their order, so the result does not depend on the
 //! number of threads.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -20,31 +22,41 @@ pub(super) const TASKS: usize = 32;
 /// Floats that a task works on at once, a quarter of a second level cache of 1 MiB.
 const GROUP_FLOATS: usize = 64 << 10;
 
+/// Output pixels of a task at least, to outweigh that its sums are written and read once more.
+const TASK_PIXELS: usize = 512;
+
+/// Floats of sums that a task has at once, half a second level cache of 512 KiB. Every group of images passes over them.
+const SUM_FLOATS: usize = 64 << 10;
+
 pub(super) fn run(isa: Isa, shape: &ConvShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let blocks = shape.out_channels.div_ceil(LANES);
-    let image_blocks = TASKS.div_ceil(blocks).min(shape.batch);
-    if image_blocks == 0 {
+    if shape.batch == 0 {
         dw.fill(0.0);
         return;
     }
-    let images_per_block = shape.batch.div_ceil(image_blocks);
-    let image_blocks = shape.batch.div_ceil(images_per_block);
     let plan = Plan::new(shape, isa);
-
     let taps = shape.in_channels * shape.kernel * shape.kernel;
     // Written in groups of taps, read in squares.
-    let part_len = plan.taps.len().max(taps.next_multiple_of(LANES)) * LANES;
-    let mut parts = Scratch::take(image_blocks * blocks * part_len);
-    parts.par_chunks_exact_mut(part_len).enumerate().for_each(|(i, sums)| {
-        let (image_block, block) = (i / blocks, i % blocks);
-        let first = image_block * images_per_block;
-        let images = images_per_block.min(shape.batch - first);
-        isa.run(Part { shape, plan: &plan, x, dy, first, images, block, sums });
+    let block_len = plan.taps.len().max(taps.next_multiple_of(LANES)) * LANES;
+    let blocks = shape.out_channels.div_ceil(LANES);
+    let per_task = (SUM_FLOATS / block_len).clamp(1, blocks);
+    let groups = blocks.div_ceil(per_task);
+    let pixels = shape.batch * shape.out_height() * shape.out_width();
+    let image_blocks = TASKS.div_ceil(groups).min(pixels.div_ceil(TASK_PIXELS)).min(shape.batch);
+    let images_per_block = shape.batch.div_ceil(image_blocks);
+    let image_blocks = shape.batch.div_ceil(images_per_block);
+
+    let mut parts = Scratch::take(image_blocks * groups * per_task * block_len);
+    parts.par_chunks_exact_mut(per_task * block_len).enumerate().for_each(|(i, sums)| {
+        let (first, block) = (i / groups * images_per_block, i % groups * per_task);
+        let images = first..(first + images_per_block).min(shape.batch);
+        let blocks = block..(block + per_task).min(blocks);
+        isa.run(Part { shape, plan: &plan, x, dy, images, blocks, block_len, sums });
     });
 
     // [image block][block of channels][tap][16] to [channel][tap].
+    let blocks = groups * per_task;
     dw.par_chunks_mut(LANES * taps).enumerate().for_each(|(block, dw)| {
-        isa.run(Reduce { parts: &parts, block, blocks, part_len, taps, dw });
+        isa.run(Reduce { parts: &parts, block, blocks, part_len: block_len, taps, dw });
     });
 }
 
@@ -92,15 +104,15 @@ impl Plan {
     }
 }
 
-/// The sums of one block of images and one block of channels: `[tap][16]`.
+/// The sums of some images and some blocks of channels: `[block][tap][16]`.
 struct Part<'a> {
     shape: &'a ConvShape,
     plan: &'a Plan,
     x: &'a [f32],
     dy: &'a [f32],
-    first: usize,
-    images: usize,
-    block: usize,
+    images: Range<usize>,
+    blocks: Range<usize>,
+    block_len: usize,
     sums: &'a mut [f32],
 }
 
@@ -127,49 +139,49 @@ impl Kernel for Part<'_> {
 impl Part<'_> {
     #[inline(always)]
     fn sum<S: Simd, const STEP: usize, const COLS: usize, const TAPS: usize>(self, s: S) {
-        let Part { shape, plan, x, dy, first, images, block, sums } = self;
+        let Part { shape, plan, x, dy, images, blocks, block_len, sums } = self;
         let (out_height, out_width) = (shape.out_height(), shape.out_width());
         let x_len = shape.in_channels * shape.height * shape.width;
         let plane = out_height * out_width;
-        let channels = LANES.min(shape.out_channels - block * LANES);
+        let dy_len = shape.out_channels * plane;
         let row_len = plan.dy_pitch * LANES;
         let (window_len, lanes_len) = (plan.window.len(), out_height * row_len);
 
-        let mut windows = Scratch::take(plan.group.min(images) * window_len);
+        let mut windows = Scratch::take(plan.group.min(images.len()) * window_len);
         windows.fill(0.0);
-        let mut lanes = Scratch::take(plan.group.min(images) * lanes_len);
+        let mut lanes = Scratch::take(plan.group.min(images.len()) * lanes_len);
         sums.fill(0.0);
-        for first in (first..first + images).step_by(plan.group) {
-            let images = plan.group.min(self.first + images - first);
-            for i in 0..images {
-                let x = &x[(first + i) * x_len..][..x_len];
-                plan.window.fill(s, x, 0, &mut windows[i * window_len..][..window_len]);
-                let planes = &dy[((first + i) * shape.out_channels + block * LANES) * plane..][..channels * plane];
-                let lanes = &mut lanes[i * lanes_len..][..lanes_len];
-                interleave(s, planes, out_height, out_width, plan.dy_pitch, lanes);
+        for first in images.clone().step_by(plan.group) {
+            let group = first..(first + plan.group).min(images.end);
+            let next = group.end..(group.end + plan.group).min(images.end);
+            for (window, image) in windows.chunks_exact_mut(window_len).zip(group.clone()) {
+                plan.window.fill(s, &x[image * x_len..][..x_len], 0, window);
             }
-            let (windows, lanes) = (&windows[..images * window_len], &lanes[..images * lanes_len]);
             let tap_tiles = plan.taps.len() / TAPS;
-            for (t, (taps, sums)) in plan.taps.chunks_exact(TAPS).zip(sums.chunks_exact_mut(TAPS * LANES)).enumerate() {
-                let taps = taps.first_chunk().expect("as many taps");
-                let mut tile = [s.splat(0.0); TAPS];
-                for (i, (window, lanes)) in
-                    windows.chunks_exact(window_len).zip(lanes.chunks_exact(lanes_len)).enumerate()
-                {
-                    let next = first + plan.group + i;
-                    let next_x = x.get(next * x_len..(next + 1) * x_len).unwrap_or(&[]);
-                    let next_dy = (next * shape.out_channels + block * LANES) * plane;
-                    let next_dy = dy.get(next_dy..next_dy + channels * plane).unwrap_or(&[]);
-                    // Once a map: its divisions take as long as a short row.
-                    prefetch_part(next_x, t, tap_tiles);
-                    prefetch_part(next_dy, t, tap_tiles);
-                    for (y, dy) in lanes.chunks_exact(row_len).enumerate() {
-                        let x = &window[y * STEP * plan.window.pitch..];
-                        tile::correlate::<S, STEP, COLS, TAPS>(s, x, taps, dy, &mut tile);
-                    }
+            for (block, sums) in blocks.clone().zip(sums.chunks_exact_mut(block_len)) {
+                let channels = LANES.min(shape.out_channels - block * LANES);
+                for (lanes, image) in lanes.chunks_exact_mut(lanes_len).zip(group.clone()) {
+                    let planes = &dy[image * dy_len + block * LANES * plane..][..channels * plane];
+                    interleave(s, planes, out_height, out_width, plan.dy_pitch, lanes);
                 }
-                for (sum, v) in sums.chunks_exact_mut(LANES).zip(tile) {
-                    s.store(s.add(s.load(sum), v), sum);
+                for (t, (taps, sums)) in
+                    plan.taps.chunks_exact(TAPS).zip(sums.chunks_exact_mut(TAPS * LANES)).enumerate()
+                {
+                    let (step, steps) = ((block - blocks.start) * tap_tiles + t, blocks.len() * tap_tiles);
+                    prefetch_part(&x[next.start * x_len..next.end * x_len], step, steps);
+                    prefetch_part(&dy[next.start * dy_len..next.end * dy_len], step, steps);
+                    let taps = taps.first_chunk().expect("as many taps");
+                    let mut tile = [s.splat(0.0); TAPS];
+                    let maps = windows.chunks_exact(window_len).zip(lanes.chunks_exact(lanes_len));
+                    for (window, lanes) in maps.take(group.len()) {
+                        for (y, dy) in lanes.chunks_exact(row_len).enumerate() {
+                            let x = &window[y * STEP * plan.window.pitch..];
+                            tile::correlate::<S, STEP, COLS, TAPS>(s, x, taps, dy, &mut tile);
+                        }
+                    }
+                    for (sum, v) in sums.chunks_exact_mut(LANES).zip(tile) {
+                        s.store(s.add(s.load(sum), v), sum);
+                    }
                 }
             }
         }

@@ -27,9 +27,8 @@
 //! level cache; [`Tiling`] says how large it is.
 //!
 //! # Rounding
-//! The transforms only add, and halve weights. The error is about twice that of the direct sum (tested). One
-//! NaN or infinity in the input reaches up to 4 x 4 outputs of a channel, as it does directly, but maybe a pixel
-//! further.
+//! The transforms only add, and halve weights. The error stays within four times that of the direct sum (tested). A NaN
+//! or an infinity in the input spoils the tiles that read it, up to 4 x 4 outputs of every channel instead of 3 x 3.
 
 mod multiply;
 mod transform;

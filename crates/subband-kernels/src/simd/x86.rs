@@ -274,24 +274,41 @@ impl Simd for Avx2 {
         }
     }
     /// Each quarter straight to its place: the square does not fit into the registers.
+    ///
+    /// The side whose vectors lie far apart sees eight of them whole, then the other eight: planes of a power of two
+    /// compete for the eight lines that each set of the first level cache has.
     #[inline(always)]
     fn transpose_rows(self, from: &[f32], from_step: usize, to: &mut [f32], to_step: usize) {
-        for (row, col) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
-            // SAFETY: `self` proves AVX2.
-            let mut quarter = unsafe { [_mm256_setzero_ps(); 8] };
-            for (i, v) in quarter.iter_mut().enumerate() {
-                let from = &from[(row + i) * from_step + col..][..8];
-                // SAFETY: `from` has 8 values, the load needs no alignment, and `self` proves AVX2.
-                *v = unsafe { _mm256_loadu_ps(from.as_ptr()) };
-            }
-            // SAFETY: `self` proves AVX2.
-            quarter = unsafe { transpose8(quarter) };
-            for (i, v) in quarter.iter().enumerate() {
-                let to = &mut to[(col + i) * to_step + row..][..8];
-                // SAFETY: `to` has room for 8 values, the store needs no alignment, and `self` proves AVX2.
-                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), *v) };
+        let last = LANES - 1;
+        assert!(from.len() >= last * from_step + LANES && to.len() >= last * to_step + LANES, "16 vectors");
+        for outer in [0, 8] {
+            for inner in [0, 8] {
+                let (row, col) = if from_step > to_step { (outer, inner) } else { (inner, outer) };
+                // SAFETY: the quarter is 8 values each of vectors `row` to `row + 7` of `from` and `col` to `col + 7`
+                // of `to`, which have 16 vectors of 16 values as asserted. `self` proves AVX2.
+                unsafe {
+                    let from = from.as_ptr().add(row * from_step + col);
+                    let to = to.as_mut_ptr().add(col * to_step + row);
+                    transpose_quarter(from, from_step, to, to_step);
+                }
             }
         }
+    }
+}
+
+/// # Safety
+/// From `from` on 8 vectors of 8 values, `from_step` apart, can be read, and from `to` on, `to_step` apart, written.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_quarter(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+    let mut t = [_mm256_setzero_ps(); 8];
+    for (i, v) in t.iter_mut().enumerate() {
+        // SAFETY: as the caller guarantees; the load needs no alignment.
+        *v = unsafe { _mm256_loadu_ps(from.add(i * from_step)) };
+    }
+    for (i, v) in transpose8(t).iter().enumerate() {
+        // SAFETY: as the caller guarantees; the store needs no alignment.
+        unsafe { _mm256_storeu_ps(to.add(i * to_step), *v) };
     }
 }
 
