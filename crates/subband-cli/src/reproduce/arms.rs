@@ -73,14 +73,14 @@ pub struct Plan {
     pub test_images: Option<usize>,
 }
 
-/// Prices of a bit per value: the points of a curve.
-const LAMBDAS: [f64; 5] = [0.15, 0.3, 0.5, 0.8, 1.2];
+/// Prices of a bit per value, the points of a curve, in the order they run: the middle first.
+const LAMBDAS: [f64; 5] = [0.7, 1.2, 0.4, 2.0, 0.2];
 const RETAIN: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
 const FIXED: [SelectionMethod; 3] = [SelectionMethod::Random, SelectionMethod::First, SelectionMethod::Energy];
 
 /// Epochs of our arms and of the thesis's; the thesis trained for 80 after its baseline.
 const CURVE_EPOCHS: usize = 12;
-const THESIS_EPOCHS: usize = 6;
+const THESIS_EPOCHS: usize = 5;
 const BASELINE_EPOCHS: usize = 50;
 
 impl Plan {
@@ -115,7 +115,7 @@ impl Plan {
         const IMAGES: usize = 12_800;
         let full = Self::full(1);
         let kept = |arm: &Arm| {
-            let points = ["0.3", "0.8"];
+            let points = ["0.4", "1.2"];
             match arm.group {
                 Group::Thesis => true,
                 Group::Ablation => arm.config.selection.retain == 0.5,
@@ -162,6 +162,8 @@ fn thesis_arm(group: Group, method: SelectionMethod, retain: f64, seed: u64) -> 
     config.distillation.weight = 0.0;
     config.selection.method = if retain < 1.0 { method } else { SelectionMethod::None };
     config.selection.retain = retain;
+    // 5 of the thesis's 80 epochs; here of 5.
+    config.selection.sharpening_ramp_epochs = 1.0;
     config.selection.last_tap_approximation_only = true;
     let method = format!("{:?}", config.selection.method).to_lowercase();
     let name = match group {

@@ -122,6 +122,8 @@ fn curve(baseline: &Baseline, arms: &[&ArmResult]) -> String {
         "| lambda | epochs | top-1 | drop | bits | ratio | self-contained bits | order-0 bits | SEG bits | zeros |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
+    let mut arms = arms.to_vec();
+    arms.sort_by(|a, b| a.config.rate.lambda.total_cmp(&b.config.rate.lambda));
     for found in arms {
         let test = &found.test;
         let _ = writeln!(
