@@ -93,11 +93,11 @@ struct Fields {
     #[arg(long, value_name = "SHARE")]
     retain: Option<f64>,
 
-    /// Passes over the training images (training.epochs) [default: 10]
+    /// Passes over the training images (training.epochs) [default: 12]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
 
-    /// Highest learning rate of the weights (training.learning_rate) [default: 0.03]
+    /// Highest learning rate of the weights (training.learning_rate) [default: 0.05]
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
 

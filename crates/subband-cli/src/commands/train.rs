@@ -11,7 +11,7 @@ use toml::Value;
 use crate::args::{self, DeviceArg, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
 use crate::progress::Bars;
-use crate::{Ui, output};
+use crate::{Ui, curves, output};
 
 /// Train a network from scratch on CIFAR-10
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ use crate::{Ui, output};
     allow_negative_numbers = true,
     after_help = "\
 Trains on 45,000 images and keeps 5,000 held out to choose the best epoch. Everything goes into the run folder: \
-config.toml with every field of the configuration, metrics.csv, last.safetensors, and best.safetensors, which eval and \
+config.toml with every field of the configuration, metrics.csv, curves.svg at the end, last.safetensors, and best.safetensors, which eval and \
 calibrate take as --weights. A run that was interrupted at any moment goes on from its last epoch when the same command \
 is given again, and ends as the unbroken run would have.
 
@@ -63,7 +63,7 @@ struct Fields {
     network: Option<NetworkKind>,
 
     /// Shortcut of a block that changes the shape: A pads with zeros, B is a convolution [default: A]
-    #[arg(long, value_name = "A|B", value_parser = ["A", "B"])]
+    #[arg(long, value_name = "A|B", value_parser = ["A", "B"], hide_possible_values = true)]
     shortcut: Option<String>,
 
     /// Seed of weights, order and augmentation [default: 1]
@@ -83,7 +83,7 @@ struct Fields {
     learning_rate: Option<f64>,
 
     /// How the learning rate runs: one-cycle, cosine or step [default: one-cycle]
-    #[arg(long, value_name = "KIND", value_parser = ["one-cycle", "cosine", "step"])]
+    #[arg(long, value_name = "KIND", value_parser = ["one-cycle", "cosine", "step"], hide_possible_values = true)]
     schedule: Option<String>,
 
     /// one-cycle: where the peak lies, as a share of all steps [default: 0.25]
@@ -173,6 +173,8 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     let data = Cifar10::open(&args.data.map_or_else(args::default_data_dir, Ok)?)?;
     let mut bars = Bars::new(ui.quiet);
     let outcome = args.threads.run(|| Ok(train(&config, &data, &args.run, &args.device.device(), &mut bars)?))?;
+    let title = format!("{} from scratch, seed {}", config.network, config.seed);
+    curves::of(&title, &outcome.epochs).write(&args.run.join("curves.svg"))?;
     if ui.quiet {
         return Ok(());
     }

@@ -28,7 +28,7 @@ pub struct RetrainConfig {
     pub distillation: DistillationConfig,
     /// What happens once the last epoch is over.
     pub finish: FinishConfig,
-    /// The weights' own training. Defaults as for training from scratch, but for 10 epochs at a learning rate of 0.03
+    /// The weights' own training. Defaults as for training from scratch, but for 12 epochs at a learning rate of 0.05
     /// that falls by a cosine after half an epoch of warm-up.
     pub training: TrainConfig,
 }
@@ -112,8 +112,8 @@ pub struct FinishConfig {
 impl Default for RetrainConfig {
     fn default() -> Self {
         let training = TrainConfig {
-            epochs: 10,
-            learning_rate: 0.03,
+            epochs: 12,
+            learning_rate: 0.05,
             schedule: Schedule::Cosine { warmup_epochs: 0.5 },
             ..TrainConfig::default()
         };
