@@ -68,7 +68,7 @@ pub struct Model {
 /// Every model. Files lie in `models/` of the current folder where that is a copy of this repository; otherwise they are
 /// written into the cache.
 pub fn all() -> Result<Vec<Model>> {
-    BUNDLED.iter().map(|bundled| model(bundled)).collect()
+    BUNDLED.iter().map(model).collect()
 }
 
 /// The model of a name.

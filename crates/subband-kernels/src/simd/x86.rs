@@ -255,7 +255,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn transpose(self, t: &mut [Self::V; LANES]) {
         for rows in [0, 8] {
-            for half in 0..2 {
+            for half in [0, 1] {
                 let mut quarter = [t[rows][half]; 8];
                 for i in 0..8 {
                     quarter[i] = t[rows + i][half];
