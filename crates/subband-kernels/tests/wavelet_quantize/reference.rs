@@ -221,22 +221,40 @@ impl Reference {
         (u.signum() * (k - f64::from(self.case.reconstruction)).max(0.0), k)
     }
 
-    /// Whether rounding in f32 may decide otherwise about an index or a sign.
+    /// Whether rounding in f32 may decide otherwise about an index.
     pub fn is_close_call(&self, x: &[f64]) -> bool {
+        let mut turns = false;
+        self.for_each_coefficient(x, |_, u, _| {
+            let past = (u.abs() + f64::from(self.case.rounding)) % 1.0;
+            turns |= self.case.noise.is_none() && !(1e-4..1.0 - 1e-4).contains(&past);
+        });
+        turns
+    }
+
+    /// For each channel and subband, whether rounding in f32 may decide otherwise about the sign of a coefficient. A sum
+    /// that cancels to nothing, in whatever step of the lifting, may leave a sign behind; one of zeros does not, which
+    /// only the wavelets of a single step can tell from the matrix.
+    pub fn has_unsure_sign(&self, x: &[f64]) -> Vec<bool> {
+        let mut unsure = vec![false; self.case.kept.len()];
+        let single_step = matches!(self.case.wavelet, Wavelet::None | Wavelet::Haar);
+        self.for_each_coefficient(x, |context, u, is_sum_of_zeros| {
+            unsure[context] |= u.abs() < 1e-4 && !(single_step && is_sum_of_zeros);
+        });
+        unsure
+    }
+
+    /// Calls `visit` with the context of each coefficient, its quotient by the step, noise included, and whether every
+    /// term of it is zero.
+    fn for_each_coefficient(&self, x: &[f64], mut visit: impl FnMut(usize, f64, bool)) {
         let (log_steps, _) = self.parameters();
         let plane = self.subband.len();
-        let close = |(i, x): (usize, &[f64])| {
-            let close = |(p, c): (usize, &f64)| {
-                let row = i % self.case.sizes[1] * self.case.subbands() + self.subband[p];
-                let u = c / log_steps[row].exp() + self.noise[i * plane + p];
-                let past = (u.abs() + f64::from(self.case.rounding)) % 1.0;
-                let index_turns = self.case.noise.is_none() && !(1e-4..1.0 - 1e-4).contains(&past);
-                // A sum that cancels to nothing here may leave a sign behind in f32; one of zeros does not.
-                index_turns || (u.abs() < 1e-4 && !self.analysis.is_empty_row(p, x))
-            };
-            self.analysis.times(x).iter().enumerate().any(close)
-        };
-        x.chunks_exact(plane).enumerate().any(close)
+        for (i, x) in x.chunks_exact(plane).enumerate() {
+            for (p, c) in self.analysis.times(x).into_iter().enumerate() {
+                let context = i % self.case.sizes[1] * self.case.subbands() + self.subband[p];
+                let u = c / log_steps[context].exp() + self.noise[i * plane + p];
+                visit(context, u, self.analysis.is_empty_row(p, x));
+            }
+        }
     }
 
     /// `y` before clamping, and the mean magnitudes.
