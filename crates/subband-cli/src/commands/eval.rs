@@ -28,7 +28,7 @@ pub struct Args {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// Bundled model: network, weights and profile [default: resnet20-cifar10]
+    /// Bundled model: network, weights and profile [default: resnet20-cifar10-blocks-54x]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["network", "weights"])]
     model: Option<String>,
 
