@@ -151,7 +151,9 @@ fn gather_block<S: Simd, const POSITIVE: bool>(
             *v = s.load_any(&planes[at..at + to.len()]);
             if POSITIVE {
                 prefetch::<false>(&positive[0][(at + AHEAD).min(planes.len())..]);
-                let [a, b] = positive.map(|tensor| s.relu(s.load_any(&tensor[at..at + to.len()])));
+                // Not mapped by a closure: that would be a function of its own, without the instruction set.
+                let a = s.relu(s.load_any(&positive[0][at..at + to.len()]));
+                let b = s.relu(s.load_any(&positive[1][at..at + to.len()]));
                 *v = s.where_positive(s.add(a, b), *v);
             }
         }
