@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use directories::ProjectDirs;
+use subband_nn::data::Cifar10;
 use subband_nn::{Backend, Device};
 
 /// A wrong command line: exit status 2.
@@ -48,6 +49,20 @@ impl Threads {
         let Some(threads) = self.threads else { return work() };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build();
         pool.context("cannot start threads")?.install(work)
+    }
+}
+
+/// Where CIFAR-10 is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Cifar10Arg {
+    /// CIFAR-10 folder [default: where `subband data cifar10` puts it]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Cifar10Arg {
+    pub fn open(&self) -> Result<Cifar10> {
+        Ok(Cifar10::open(&self.data.clone().map_or_else(default_data_dir, Ok)?)?)
     }
 }
 

@@ -20,7 +20,7 @@ use subband::{Limits, Profile, Wavelet};
 
 use crate::tensor_file::read_bytes;
 
-fn read_profile(path: &Path) -> Result<Profile> {
+pub fn read_profile(path: &Path) -> Result<Profile> {
     Profile::from_bytes(&read_bytes(path)?, &Limits::default()).with_context(|| path.display().to_string())
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::output::Output;
+use crate::output;
 
 /// One folder of `models/`.
 struct Bundled {
@@ -73,13 +73,7 @@ pub fn all() -> Result<Vec<Model>> {
 
 /// The model of a name.
 pub fn find(name: &str) -> Result<Model> {
-    match BUNDLED.iter().find(|bundled| bundled.name == name) {
-        Some(bundled) => model(bundled),
-        None => {
-            let names: Vec<&str> = BUNDLED.iter().map(|bundled| bundled.name).collect();
-            bail!("no model is named {name:?}: there are {}", names.join(", "))
-        }
-    }
+    model(bundled(name)?)
 }
 
 /// The uncompressed network's weights.
@@ -89,9 +83,15 @@ pub fn baseline_weights() -> Result<PathBuf> {
 
 /// Weights and profile of a model, in memory.
 pub fn contents(name: &str) -> Result<(&'static [u8], &'static [u8])> {
-    let bundled = BUNDLED.iter().find(|bundled| bundled.name == name);
-    let bundled = bundled.with_context(|| format!("no model is named {name:?}"))?;
+    let bundled = bundled(name)?;
     Ok((bundled.weights, bundled.profile))
+}
+
+fn bundled(name: &str) -> Result<&'static Bundled> {
+    BUNDLED.iter().find(|bundled| bundled.name == name).with_context(|| {
+        let names: Vec<&str> = BUNDLED.iter().map(|bundled| bundled.name).collect();
+        format!("no model is named {name:?}: there are {}", names.join(", "))
+    })
 }
 
 fn model(bundled: &Bundled) -> Result<Model> {
@@ -106,9 +106,7 @@ fn in_cache(bundled: &Bundled) -> Result<PathBuf> {
     if !holds(&folder, bundled) {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         for (name, bytes) in [("weights.safetensors", bundled.weights), ("profile.sbp", bundled.profile)] {
-            let mut output = Output::create(&folder.join(name), true)?;
-            std::io::Write::write_all(&mut output, bytes)?;
-            output.commit()?;
+            output::replace(&folder.join(name), bytes)?;
         }
     }
     Ok(folder)

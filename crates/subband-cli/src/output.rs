@@ -51,6 +51,13 @@ enum Target {
     Stdout(BufWriter<Stdout>),
 }
 
+/// Writes a whole file in place of what is there.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut output = Output::create(path, true)?;
+    output.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    output.commit()
+}
+
 impl Output {
     /// Opens `path` for writing; `-` is standard output.
     ///

@@ -1,6 +1,5 @@
 //! Plots as SVG: named series over a common x axis, in panels one above the other.
 
-use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::output::Output;
+use crate::output;
 
 /// A picture of one or more panels.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,10 +100,7 @@ impl Plot {
 
     /// Writes the picture as an SVG file, in place of one that is there.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let svg = self.to_svg()?;
-        let mut output = Output::create(path, true)?;
-        output.write_all(svg.as_bytes())?;
-        output.commit()
+        output::replace(path, self.to_svg()?.as_bytes())
     }
 }
 

@@ -5,6 +5,6 @@ mod arms;
 mod results;
 mod tables;
 
-pub use arms::{Group, Plan};
-pub use results::{Place, run_arm, run_baseline};
+pub use arms::{Arm, Group, Plan};
+pub use results::{Place, finished_arm, measure, run_arm, run_baseline};
 pub use tables::write;

@@ -12,12 +12,16 @@
 //! Each operation runs for a while and its fastest run counts, since a busy machine only ever adds time. The column
 //! `of peak` relates it to plain multiply-adds on registers on the same threads, measured just before.
 
-use std::time::{Duration, Instant};
+mod common;
+
+use std::time::Duration;
 
 use subband_kernels::{
     BatchNorm, BatchNormGradients, Clipped, ConvShape, Epilogue, Isa, conv2d, conv2d_input_gradient,
     conv2d_weight_gradient, plain,
 };
+
+use common::{Options, fastest};
 
 struct Bench {
     isa: Isa,
@@ -31,16 +35,8 @@ struct Bench {
 
 impl Bench {
     /// Seconds of the fastest run.
-    fn fastest(&self, mut run: impl FnMut()) -> f64 {
-        run();
-        let start = Instant::now();
-        let mut fastest = f64::MAX;
-        while start.elapsed() < self.time {
-            let start = Instant::now();
-            run();
-            fastest = fastest.min(start.elapsed().as_secs_f64());
-        }
-        fastest
+    fn fastest(&self, run: impl FnMut()) -> f64 {
+        fastest(self.time, run)
     }
 
     fn peak(&self) -> f64 {
@@ -190,21 +186,14 @@ fn fma_chains(isa: Isa, repeats: usize) -> f64 {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
-    let isa = match option("--isa") {
-        Some(name) => Isa::all().find(|isa| isa.name() == name).expect("an instruction set of this CPU"),
-        None => Isa::best(),
-    };
-    let seconds: f64 = option("--seconds").map_or(0.2, |s| s.parse().expect("--seconds takes a number"));
-    let batch: usize = option("--batch").map_or(128, |s| s.parse().expect("--batch takes a number"));
-    let only = option("--only").unwrap_or_default();
+    let options = Options::parse();
+    let (isa, batch) = (options.isa(), options.batch());
     let bench = Bench {
         isa,
         batch,
-        time: Duration::from_secs_f64(seconds),
-        only,
-        direct: args.iter().any(|a| a == "--direct"),
+        time: options.time(0.2),
+        only: options.value("--only").unwrap_or_default().to_owned(),
+        direct: options.has("--direct"),
     };
     println!("{isa}, {} threads, batch {batch}, peak {:.0} GFLOP/s", rayon::current_num_threads(), bench.peak() * 1e-9);
     println!("{:27}  {:>20}  {:>20}  {:>20}", "", "forward", "input gradient", "weight gradient");
@@ -222,7 +211,7 @@ fn main() {
         + conv("32>64 16x16 s2", 1, 32, 64, 16, 2, 3)
         + conv("32>64 16x16 s2 1x1", 1, 32, 64, 16, 2, 1)
         + conv("64>64 8x8", 5, 64, 64, 8, 1, 3);
-    if args.iter().any(|a| a == "--resnet18") {
+    if options.has("--resnet18") {
         conv("64>64 56x56", 0, 64, 64, 56, 1, 3);
         conv("128>128 28x28", 0, 128, 128, 28, 1, 3);
         conv("256>256 14x14", 0, 256, 256, 14, 1, 3);

@@ -6,37 +6,19 @@
 //! ```
 //! The fastest of many runs counts, since a busy machine only ever adds time.
 
-use std::time::{Duration, Instant};
+mod common;
 
 use subband::Wavelet;
-use subband_kernels::{Isa, WaveletQuantize, WaveletQuantizeGradients};
+use subband_kernels::{WaveletQuantize, WaveletQuantizeGradients};
 
-/// Seconds of the fastest run.
-fn fastest(time: Duration, mut run: impl FnMut()) -> f64 {
-    run();
-    let start = Instant::now();
-    let mut fastest = f64::MAX;
-    while start.elapsed() < time {
-        let start = Instant::now();
-        run();
-        fastest = fastest.min(start.elapsed().as_secs_f64());
-    }
-    fastest
-}
+use common::{Options, fastest};
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
-    let isa = match option("--isa") {
-        Some(name) => Isa::all().find(|isa| isa.name() == name).expect("an instruction set of this CPU"),
-        None => Isa::best(),
-    };
-    let seconds: f64 = option("--seconds").map_or(0.5, |s| s.parse().expect("--seconds takes a number"));
-    let batch: usize = option("--batch").map_or(128, |s| s.parse().expect("--batch takes a number"));
-    let wavelet: Wavelet = option("--wavelet").map_or(Wavelet::Haar, |s| s.parse().expect("a wavelet"));
-    let noise = args.iter().any(|a| a == "--noise").then_some(1);
+    let options = Options::parse();
+    let (isa, batch, time) = (options.isa(), options.batch(), options.time(0.5));
+    let wavelet: Wavelet = options.value("--wavelet").map_or(Wavelet::Haar, |s| s.parse().expect("a wavelet"));
+    let noise = options.has("--noise").then_some(1);
     let levels = if wavelet == Wavelet::None { 0 } else { 3 };
-    let time = Duration::from_secs_f64(seconds);
     println!("{isa}, {} threads, batch {batch}, {wavelet}, {levels} levels", rayon::current_num_threads());
     println!("{:10} {:>9} {:>9}   ns a value", "", "forward", "backward");
     let (mut totals, mut values) = ([0.0; 2], 0.0);

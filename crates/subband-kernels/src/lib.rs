@@ -92,4 +92,4 @@ pub use owned::{
     OwnedBatchNormGradients, OwnedWaveletQuantizeGradients, conv2d_input_gradient_owned, conv2d_owned,
     conv2d_weight_gradient_owned,
 };
-pub use wavelet_quantize::{WaveletQuantize, WaveletQuantizeGradients};
+pub use wavelet_quantize::{WaveletQuantize, WaveletQuantizeGradients, subband_sizes};

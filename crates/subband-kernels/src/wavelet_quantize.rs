@@ -99,6 +99,12 @@ pub struct WaveletQuantizeGradients<'a> {
     pub dkept: &'a mut [f32],
 }
 
+/// Number of coefficients in each subband of a plane over `levels` levels, in coding order.
+pub fn subband_sizes(levels: u8, height: usize, width: usize) -> Vec<usize> {
+    let subbands = 3 * usize::from(levels) + 1;
+    (0..subbands).map(|subband| lanes::positions(subband, levels, height, width).len()).collect()
+}
+
 impl WaveletQuantize<'_> {
     /// Number of subbands `S`.
     pub fn subbands(&self) -> usize {
@@ -107,8 +113,7 @@ impl WaveletQuantize<'_> {
 
     /// Number of coefficients of a plane in each subband, `[S]`.
     pub fn subband_sizes(&self) -> Vec<usize> {
-        let all = |subband| lanes::positions(subband, self.levels, self.height, self.width);
-        (0..self.subbands()).map(|subband| all(subband).len()).collect()
+        subband_sizes(self.levels, self.height, self.width)
     }
 
     /// Writes `y` and returns the mean over batch and positions of `|k|`, gates left aside: `[channels, S]`. With noise

@@ -127,10 +127,7 @@ impl CalibrateConfig {
 
     /// The coding of a tap at step scale `k`.
     fn coding(&self, statistics: &TapStatistics, k: f64) -> Coding {
-        // A map that is constant on every image has no deviation; any step will do for it.
-        let deviation = if statistics.std > 0.0 { statistics.std } else { 1.0 };
-        let step = (k * deviation) as f32;
-        Coding::new(self.wavelet, self.levels, Steps::Uniform(step))
+        Coding::new(self.wavelet, self.levels, Steps::Uniform(statistics.step(k)))
             .with_rounding(self.rounding)
             .with_reconstruction(self.reconstruction)
             .with_nonnegative(true)

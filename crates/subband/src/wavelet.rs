@@ -105,7 +105,11 @@ impl Wavelet {
         }
     }
 
-    pub(crate) fn validate_levels(self, levels: u8) -> Result<()> {
+    /// Whether a transform of this wavelet may have `levels` levels.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than [`MAX_LEVELS`], and for any with [`Wavelet::None`].
+    pub fn validate_levels(self, levels: u8) -> Result<()> {
         if levels > MAX_LEVELS {
             return Err(Error::invalid(format!("levels is {levels}: allowed are 0 to {MAX_LEVELS}")));
         }

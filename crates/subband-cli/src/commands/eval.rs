@@ -28,8 +28,7 @@ pub struct Args {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// Bundled model: network, weights and profile [default: resnet20-cifar10-blocks-54x]
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["network", "weights"])]
+    #[arg(long, value_name = "NAME", help = format!("Bundled model: network, weights and profile [default: {}]", models::DEFAULT), conflicts_with_all = ["network", "weights"])]
     model: Option<String>,
 
     /// Profile the maps are coded with; it says which taps [default: that of the bundled model]

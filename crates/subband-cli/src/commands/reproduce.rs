@@ -1,16 +1,15 @@
 //! `subband reproduce`: every table of the CIFAR-10 experiment, remade.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
 use subband_nn::Progress;
-use subband_nn::data::Cifar10;
 
-use crate::args::{self, DeviceArg, Threads};
+use crate::args::{Cifar10Arg, DeviceArg, Threads};
 use crate::progress::Bars;
-use crate::reproduce::{self, Group, Place, Plan, run_arm, run_baseline};
+use crate::reproduce::{self, Arm, Group, Place, Plan, finished_arm, run_arm, run_baseline};
 use crate::{Ui, output};
 
 /// Remake the tables of an experiment
@@ -50,9 +49,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
-    /// CIFAR-10 folder [default: where `subband data cifar10` puts it]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: Cifar10Arg,
 
     #[command(flatten)]
     device: DeviceArg,
@@ -69,7 +67,7 @@ enum Experiment {
 pub fn run(args: Args, ui: Ui) -> Result<()> {
     let Experiment::Cifar10 = args.experiment;
     let plan = if args.quick { Plan::quick() } else { Plan::full(args.seeds) }.only(&args.only);
-    let data = Cifar10::open(&args.data.clone().map_or_else(args::default_data_dir, Ok)?)?;
+    let data = args.data.open()?;
     let mut test = data.test()?;
     if let Some(images) = plan.test_images {
         test = test.spread(images);
@@ -93,18 +91,21 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         bars.message(&format!("baseline: {:.2}%", baseline.top1));
         let mut results = Vec::new();
         let mut text = String::new();
-        let (begun, mut trained) = (Instant::now(), 0);
+        // Arms that were there already say nothing about the time that is left.
+        let (mut spent, mut trained) = (Duration::ZERO, 0);
         for (index, arm) in plan.arms.iter().enumerate() {
-            let started = Instant::now();
-            results.push(run_arm(arm, &baseline, &place, &mut bars)?);
-            text = reproduce::write(&args.out, &baseline, &results, note)?;
-            // Arms that were there already say nothing about the time that is left.
-            if started.elapsed().as_secs() > 20 {
-                trained += plan.training_images(std::slice::from_ref(arm));
-                let left = plan.training_images(&plan.arms[index + 1..]);
-                let hours = begun.elapsed().as_secs_f64() / trained as f64 * left as f64 / 3600.0;
+            if let Some(found) = finished_arm(arm, &baseline, &place)? {
+                results.push(found);
+            } else {
+                let started = Instant::now();
+                results.push(run_arm(arm, &baseline, &place, &mut bars)?);
+                spent += started.elapsed();
+                trained += arm.training_images();
+                let left: u64 = plan.arms[index + 1..].iter().map(Arm::training_images).sum();
+                let hours = spent.as_secs_f64() / trained as f64 * left as f64 / 3600.0;
                 bars.message(&format!("{} of {} arms; about {hours:.1} hours left", index + 1, plan.arms.len()));
             }
+            text = reproduce::write(&args.out, &baseline, &results, note)?;
         }
         Ok(text)
     })?;

@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use subband::{Limits, Profile, Wavelet};
-use subband_nn::data::Cifar10;
-use subband_nn::evaluate::{EvaluateOptions, evaluate};
+use subband::Wavelet;
+use subband_nn::Taps;
 use subband_nn::retrain::{RetrainConfig, SelectionMethod, retrain};
-use subband_nn::{Network, Taps};
 
-use crate::args::{self, DeviceArg, Threads};
+use crate::args::{self, Cifar10Arg, DeviceArg, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
 use crate::output::Output;
 use crate::progress::Bars;
+use crate::reproduce::measure;
 use crate::{Ui, curves, evaluation_report, output};
 
 /// Retrain a network with the codec in the loop
@@ -40,9 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
 
-    /// CIFAR-10 folder [default: where `subband data cifar10` puts it]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: Cifar10Arg,
 
     /// Leave the test images alone
     #[arg(long)]
@@ -139,7 +137,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         config.weights = crate::models::baseline_weights()?;
     }
     config.validate().map_err(|e| args::usage(e.to_string()))?;
-    let data = Cifar10::open(&args.data.map_or_else(args::default_data_dir, Ok)?)?;
+    let data = args.data.open()?;
     let device = args.device.device();
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| {
@@ -149,10 +147,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         if args.no_test {
             return Ok(outcome.held_out);
         }
-        let network = Network::load(config.training.network, &outcome.weights, &device)?;
-        let profile = Profile::from_bytes(&std::fs::read(&outcome.profile)?, &Limits::default())?;
-        let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
-        let found = evaluate(&network, &data.test()?, &profile, &options, &mut bars)?;
+        let (_, found) = measure(&config, &outcome, &data.test()?, &device, &mut bars)?;
         let mut json = Output::create(&args.run.join("test.json"), true)?;
         evaluation_report::write_json(&found, &mut json)?;
         json.commit()?;

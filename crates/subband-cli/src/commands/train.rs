@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use subband_nn::NetworkKind;
-use subband_nn::data::Cifar10;
 use subband_nn::train::{TrainConfig, train};
 use toml::Value;
 
-use crate::args::{self, DeviceArg, Threads};
+use crate::args::{self, Cifar10Arg, DeviceArg, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
 use crate::progress::Bars;
 use crate::{Ui, curves, output};
@@ -37,9 +36,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
 
-    /// CIFAR-10 folder [default: where `subband data cifar10` puts it]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: Cifar10Arg,
 
     #[command(flatten)]
     device: DeviceArg,
@@ -170,7 +168,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     let config: TrainConfig = args.config.resolve(args.fields.overrides()?)?;
     config.validate().map_err(|e| args::usage(e.to_string()))?;
 
-    let data = Cifar10::open(&args.data.map_or_else(args::default_data_dir, Ok)?)?;
+    let data = args.data.open()?;
     let mut bars = Bars::new(ui.quiet);
     let outcome = args.threads.run(|| Ok(train(&config, &data, &args.run, &args.device.device(), &mut bars)?))?;
     let title = format!("{} from scratch, seed {}", config.network, config.seed);

@@ -142,11 +142,13 @@ impl Plan {
         }
         self
     }
+}
 
-    /// Training images over all arms, those of the baseline included if it is trained.
-    pub fn training_images(&self, arms: &[Arm]) -> u64 {
-        let images = |training: &TrainConfig| (training.epochs * training.limit.unwrap_or(45_000)) as u64;
-        arms.iter().map(|arm| images(&arm.config.training)).sum()
+impl Arm {
+    /// Training images that go through the network, over all epochs.
+    pub fn training_images(&self) -> u64 {
+        let training = &self.config.training;
+        (training.epochs * training.limit.unwrap_or(45_000)) as u64
     }
 }
 
@@ -165,7 +167,7 @@ fn thesis_arm(group: Group, method: SelectionMethod, retain: f64, seed: u64) -> 
     // 5 of the thesis's 80 epochs; here of 5.
     config.selection.sharpening_ramp_epochs = 1.0;
     config.selection.last_tap_approximation_only = true;
-    let method = format!("{:?}", config.selection.method).to_lowercase();
+    let method = config.selection.method.name();
     let name = match group {
         Group::Thesis => format!("thesis-r{retain}"),
         _ => format!("ablation-{method}-r{retain}-seed{seed}"),

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use subband::{Limits, Profile};
+use subband::Profile;
 use subband_nn::data::{Cifar10, Dataset};
 use subband_nn::evaluate::{EvaluateOptions, Evaluation, evaluate};
-use subband_nn::retrain::{RetrainConfig, retrain};
+use subband_nn::retrain::{RetrainConfig, RetrainOutcome, retrain};
 use subband_nn::train::{EpochMetrics, TrainConfig, train};
 use subband_nn::{Device, Network, Progress};
 
 use super::arms::{Arm, Group};
-use crate::output::Output;
+use crate::commands::read_profile;
+use crate::output;
+
+/// An arm's result, in its folder.
+const RESULT: &str = "result.json";
 
 /// The uncompressed network that all arms start from.
 #[derive(Clone, Debug)]
@@ -69,26 +73,23 @@ pub fn run_baseline(
     Ok(Baseline { weights, top1, epochs })
 }
 
-/// Retrains `arm` in its run folder and measures it on the test images; what is there already is read.
+/// What an earlier run of `arm` found, if there was one of this very configuration.
+pub fn finished_arm(arm: &Arm, baseline: &Baseline, place: &Place<'_>) -> Result<Option<ArmResult>> {
+    let found = read(&place.folder.join(&arm.name).join(RESULT))?;
+    Ok(found.filter(|found| {
+        // The folder may have moved: where the baseline lies says nothing about the result.
+        let same = found.config.clone().with_weights(&baseline.weights) == config(arm, baseline);
+        same && found.test.images == place.test.len()
+    }))
+}
+
+/// Retrains `arm` in its run folder and measures it on the test images.
 pub fn run_arm(arm: &Arm, baseline: &Baseline, place: &Place<'_>, progress: &mut dyn Progress) -> Result<ArmResult> {
     let folder = place.folder.join(&arm.name);
-    let config = arm.config.clone().with_weights(&baseline.weights);
-    let file = folder.join("result.json");
-    if let Some(found) = read(&file)? {
-        // The folder may have moved: where the baseline lies says nothing about the result.
-        let same = found.config.clone().with_weights(&config.weights) == config;
-        if same && found.test.images == place.test.len() {
-            return Ok(found);
-        }
-    }
+    let config = config(arm, baseline);
     progress.message(&format!("{}: {} epochs", arm.name, config.training.epochs));
     let outcome = retrain(&config, place.data, &folder, &place.device, progress)?;
-    let network = Network::load(config.training.network, &outcome.weights, &place.device)?;
-    let bytes =
-        std::fs::read(&outcome.profile).with_context(|| format!("cannot read {}", outcome.profile.display()))?;
-    let profile = Profile::from_bytes(&bytes, &Limits::default())?;
-    let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
-    let test = evaluate(&network, place.test, &profile, &options, progress)?;
+    let (profile, test) = measure(&config, &outcome, place.test, &place.device, progress)?;
     progress.message(&format!("{}: {:.3} bits, {:.2}%", arm.name, test.bits_per_value, test.top1));
     let found = ArmResult {
         name: arm.name.clone(),
@@ -98,10 +99,27 @@ pub fn run_arm(arm: &Arm, baseline: &Baseline, place: &Place<'_>, progress: &mut
         test,
         kept_finest: kept_finest(&profile),
     };
-    let mut output = Output::create(&file, true)?;
-    serde_json::to_writer_pretty(&mut output, &found)?;
-    output.commit()?;
+    output::replace(&folder.join(RESULT), &serde_json::to_vec_pretty(&found)?)?;
     Ok(found)
+}
+
+/// The profile of a retrained network, and what the two do on `images`.
+pub fn measure(
+    config: &RetrainConfig,
+    outcome: &RetrainOutcome,
+    images: &Dataset,
+    device: &Device,
+    progress: &mut dyn Progress,
+) -> Result<(Profile, Evaluation)> {
+    let network = Network::load(config.training.network, &outcome.weights, device)?;
+    let profile = read_profile(&outcome.profile)?;
+    let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
+    let found = evaluate(&network, images, &profile, &options, progress)?;
+    Ok((profile, found))
+}
+
+fn config(arm: &Arm, baseline: &Baseline) -> RetrainConfig {
+    arm.config.clone().with_weights(&baseline.weights)
 }
 
 fn kept_finest(profile: &Profile) -> BTreeMap<String, Vec<usize>> {

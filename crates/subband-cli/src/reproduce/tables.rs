@@ -1,14 +1,14 @@
 //! Results as tables (`results.md`), as JSON (`results.json`) and as plots.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use subband_nn::retrain::SelectionMethod;
 
 use super::arms::Group;
 use super::results::{ArmResult, Baseline};
-use crate::output::Output;
+use crate::output;
 use crate::plot::{Panel, Plot, Series};
 
 /// The thesis's ratios against f32 for ResNet-20 at r = 0.75, 0.5 and 0.25 (METHOD).
@@ -17,13 +17,9 @@ const THESIS_RATIOS: [(f64, f64); 3] = [(0.75, 11.0), (0.5, 13.0), (0.25, 17.0)]
 /// Writes everything that can be said of the arms run so far into `folder`.
 pub fn write(folder: &Path, baseline: &Baseline, results: &[ArmResult], note: &str) -> Result<String> {
     let text = markdown(baseline, results, note);
-    let mut file = Output::create(&folder.join("results.md"), true)?;
-    file.write_all(text.as_bytes()).context("cannot write results.md")?;
-    file.commit()?;
+    output::replace(&folder.join("results.md"), text.as_bytes())?;
     rate_against_accuracy(baseline, results).write(&folder.join("rate-accuracy.svg"))?;
-    let mut file = Output::create(&folder.join("results.json"), true)?;
-    serde_json::to_writer_pretty(&mut file, results)?;
-    file.commit()?;
+    output::replace(&folder.join("results.json"), &serde_json::to_vec_pretty(results)?)?;
     Ok(text)
 }
 
@@ -149,10 +145,10 @@ fn selection_table(baseline: &Baseline, arms: &[&ArmResult]) -> String {
     let mut text = String::from(
         "| r | selection | seeds | epochs | top-1, mean | least to most | drop | bits, mean |\n|---|---|---|---|---|---|---|---|\n",
     );
-    let mut keys: Vec<(f64, String)> = Vec::new();
+    let mut keys: Vec<(f64, &str)> = Vec::new();
     let key = |found: &ArmResult| {
-        let method = format!("{:?}", found.config.selection.method).to_lowercase();
-        (found.config.selection.retain, if method == "thesis" { "learned".to_owned() } else { method })
+        let method = found.config.selection.method;
+        (found.config.selection.retain, if method == SelectionMethod::Thesis { "learned" } else { method.name() })
     };
     for found in arms {
         if found.config.selection.retain < 1.0 && !keys.contains(&key(found)) {

@@ -29,6 +29,18 @@ pub struct TapStatistics {
     pub max: f32,
 }
 
+impl TapStatistics {
+    /// `k` standard deviations. A map that is constant on every image has none; any step will do for it, and is `k`.
+    pub(crate) fn step(&self, k: f64) -> f32 {
+        (k * if self.std > 0.0 { self.std } else { 1.0 }) as f32
+    }
+
+    /// The largest value. A map that is zero on every image scales by anything, and is 1.
+    pub(crate) fn scale(&self) -> f32 {
+        if self.max > 0.0 { self.max } else { 1.0 }
+    }
+}
+
 /// Sums over one image or, added in the order of the images, over many.
 #[derive(Clone, Copy)]
 struct Sums {

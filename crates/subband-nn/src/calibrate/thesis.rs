@@ -36,8 +36,7 @@ fn shares(kind: NetworkKind) -> Result<&'static [f64]> {
 /// the largest value over 255.
 pub(crate) fn thesis_step(kind: NetworkKind, taps: Taps, index: usize, tap: &TapStatistics) -> Result<f32> {
     check(kind, taps)?;
-    let max = if tap.max > 0.0 { tap.max } else { 1.0 };
-    Ok(max * shares(kind)?[index] as f32)
+    Ok(tap.scale() * shares(kind)?[index] as f32)
 }
 
 /// Prescaled by the largest value seen so that it becomes 255; the last tap keeps the approximation only, since
@@ -49,10 +48,8 @@ pub(super) fn codings(kind: NetworkKind, statistics: &[TapStatistics]) -> Result
         .zip(statistics)
         .enumerate()
         .map(|(index, (share, tap))| {
-            // A map that is zero on every image scales by anything.
-            let max = if tap.max > 0.0 { tap.max } else { 1.0 };
             let mut coding = Coding::new(Wavelet::Db2, LEVELS, Steps::Uniform((255.0 * share) as f32))
-                .with_prescale(max / 255.0)
+                .with_prescale(tap.scale() / 255.0)
                 .with_index_bits(INDEX_BITS);
             if index == last {
                 let channels = tap.shape[0];

@@ -90,7 +90,6 @@ pub struct TapReport {
     /// An estimate: the entropy of the indices per subband and channel.
     pub order0_entropy_bits_per_value: f64,
     /// The share of each subband in it, in coding order (LL first): their sum.
-    #[serde(default)]
     pub order0_bits_per_value_of_subbands: Vec<f64>,
     /// Values and indices that were clamped.
     pub saturated: u64,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex};
 use burn_flex::FlexTensor;
@@ -17,14 +17,9 @@ use super::flex::{Floats, batch_norm, conv_shape, dims4, norm_with_stats, tensor
 impl<C: CheckpointStrategy> NetworkOps for Autodiff<Flex, C> {
     fn conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, stride: usize, padding: usize) -> FloatTensor<Self> {
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
-        match ConvBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let shape = conv_shape(&x, &weight, stride, padding);
-                let state = ConvState { shape, x: Floats::of(x.clone()), weight: Floats::of(weight.clone()) };
-                prep.finish(state, Flex::conv(x, weight, stride, padding))
-            }
-            OpsKind::UnTracked(prep) => prep.finish(Flex::conv(x, weight, stride, padding)),
-        }
+        let shape = conv_shape(&x, &weight, stride, padding);
+        let state = ConvState { shape, x: Floats::of(x.clone()), weight: Floats::of(weight.clone()) };
+        record::<_, C, 2>(ConvBackward, [x_node, weight_node], state, Flex::conv(x, weight, stride, padding))
     }
 
     fn norm(
@@ -35,13 +30,7 @@ impl<C: CheckpointStrategy> NetworkOps for Autodiff<Flex, C> {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), gamma.node(), beta.node()];
-        let (state, output) = NormState::forward([x, gamma, beta].map(|t| t.into_primitive()), None, relu, epsilon);
-        let (_, mean, variance) = with_moments((output.clone(), BatchStats::clone(&state.stats)));
-        let output = match NormBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(state, output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        };
-        (output, Self::from_inner(mean), Self::from_inner(variance))
+        record_norm::<C, 3>(nodes, [x, gamma, beta].map(|t| t.into_primitive()), None, relu, epsilon)
     }
 
     fn norm_add(
@@ -54,14 +43,38 @@ impl<C: CheckpointStrategy> NetworkOps for Autodiff<Flex, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), gamma.node(), beta.node(), residual.node()];
         let inputs = [x, gamma, beta].map(|t| t.into_primitive());
-        let (state, output) = NormState::forward(inputs, Some(residual.into_primitive()), relu, epsilon);
-        let (_, mean, variance) = with_moments((output.clone(), BatchStats::clone(&state.stats)));
-        let output = match NormBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(state, output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        };
-        (output, Self::from_inner(mean), Self::from_inner(variance))
+        record_norm::<C, 4>(nodes, inputs, Some(residual.into_primitive()), relu, epsilon)
     }
+}
+
+/// A tensor that knows where it comes from.
+type Recorded<C> = FloatTensor<Autodiff<Flex, C>>;
+
+/// The output of an operation on `nodes`, with what its backward pass will need.
+pub(super) fn record<O: Backward<Flex, N>, C: CheckpointStrategy, const N: usize>(
+    operation: O,
+    nodes: [NodeGuard; N],
+    state: O::State,
+    output: FlexTensor,
+) -> Recorded<C> {
+    match operation.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(state, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
+    }
+}
+
+/// Output, mean and variance of a normalisation on `nodes`: those of `x`, gamma, beta and, if there is one, `residual`.
+fn record_norm<C: CheckpointStrategy, const N: usize>(
+    nodes: [NodeGuard; N],
+    inputs: [FlexTensor; 3],
+    residual: Option<FlexTensor>,
+    relu: bool,
+    epsilon: f64,
+) -> (Recorded<C>, Recorded<C>, Recorded<C>) {
+    let (state, output) = NormState::forward(inputs, residual, relu, epsilon);
+    let (output, mean, variance) = with_moments((output, BatchStats::clone(&state.stats)));
+    let constant = Autodiff::<Flex, C>::from_inner;
+    (record::<_, C, N>(NormBackward, nodes, state, output), constant(mean), constant(variance))
 }
 
 #[derive(Debug)]
@@ -116,13 +129,6 @@ enum Clip {
     Output(Floats),
 }
 
-struct NormGradients {
-    x: FlexTensor,
-    gamma: FlexTensor,
-    beta: FlexTensor,
-    residual: Option<FlexTensor>,
-}
-
 impl NormState {
     fn forward(
         [x, gamma, beta]: [FlexTensor; 3],
@@ -142,7 +148,8 @@ impl NormState {
         (Self { shape, x, gamma, beta, epsilon, stats: Arc::new(stats), clip }, output)
     }
 
-    fn gradients(&self, dy: FlexTensor, wants_residual: bool) -> NormGradients {
+    /// Of `x`, gamma, beta and, if it is wanted, the residual.
+    fn gradients(&self, dy: FlexTensor, wants_residual: bool) -> impl Iterator<Item = FlexTensor> + use<> {
         let dy = Floats::of(dy);
         let channels = self.shape[1];
         let clipped = match &self.clip {
@@ -153,38 +160,22 @@ impl NormState {
         let norm = batch_norm(self.shape, self.gamma.values(), self.beta.values(), self.epsilon);
         let found =
             norm.backward_owned(Isa::best(), self.x.values(), &self.stats, clipped, dy.values(), wants_residual);
-        NormGradients {
-            x: tensor(found.dx, self.shape),
-            gamma: tensor(found.dgamma, [channels]),
-            beta: tensor(found.dbeta, [channels]),
-            residual: found.dresidual.map(|values| tensor(values, self.shape)),
-        }
+        let parameters = [found.dgamma, found.dbeta].map(|values| tensor(values, [channels]));
+        let residual = found.dresidual.map(|values| tensor(values, self.shape));
+        [tensor(found.dx, self.shape)].into_iter().chain(parameters).chain(residual)
     }
 }
 
-impl Backward<Flex, 3> for NormBackward {
+impl<const N: usize> Backward<Flex, N> for NormBackward {
     type State = NormState;
 
-    fn backward(self, ops: Ops<NormState, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<NormState, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let dy = gradients.consume::<Flex>(&ops.node);
-        let found = ops.state.gradients(dy, false);
-        for (node, gradient) in ops.parents.into_iter().zip([found.x, found.gamma, found.beta]) {
+        // The fourth input is the residual.
+        let wants_residual = ops.parents.get(3).is_some_and(Option::is_some);
+        let found = ops.state.gradients(dy, wants_residual);
+        for (node, gradient) in ops.parents.iter().zip(found) {
             if let Some(node) = node {
-                gradients.register::<Flex>(node.id, gradient);
-            }
-        }
-    }
-}
-
-impl Backward<Flex, 4> for NormBackward {
-    type State = NormState;
-
-    fn backward(self, ops: Ops<NormState, 4>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let dy = gradients.consume::<Flex>(&ops.node);
-        let found = ops.state.gradients(dy, ops.parents[3].is_some());
-        let list = [Some(found.x), Some(found.gamma), Some(found.beta), found.residual];
-        for (node, gradient) in ops.parents.into_iter().zip(list) {
-            if let (Some(node), Some(gradient)) = (node, gradient) {
                 gradients.register::<Flex>(node.id, gradient);
             }
         }

@@ -3,14 +3,15 @@
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 use subband::Wavelet;
-use subband_kernels::{Isa, WaveletQuantize};
+use subband_kernels::{Isa, WaveletQuantize, subband_sizes};
 
+use super::autodiff::record;
 use super::flex::{Floats, dims4, tensor};
 use super::{has_kernels, quantize_stock};
 use crate::error::Result;
@@ -42,6 +43,16 @@ impl QuantizeSettings {
         // Sums of what is never negative are not negative either.
         let sums = matches!(self.wavelet, Wavelet::None | Wavelet::Haar);
         if self.nonnegative && sums && subband == 0 { one_sided(mean) } else { two_sided(mean) }
+    }
+
+    /// What a context of `size` indices a plane adds to the price for each unit of their mean magnitude.
+    pub fn price_slope(&self, subband: usize, size: usize, mean: f32) -> f32 {
+        (self.price_of_a_bit * size as f64 * self.rate(subband, f64::from(mean)).slope) as f32
+    }
+
+    /// Coefficients in each subband of a plane, in coding order.
+    pub fn subband_sizes(&self, height: usize, width: usize) -> Vec<usize> {
+        subband_sizes(self.levels, height, width)
     }
 }
 
@@ -115,11 +126,7 @@ impl<C: CheckpointStrategy> QuantizeOps for Autodiff<Flex, C> {
         let nodes = [x.node(), log_steps.node(), gates.node()];
         let (state, y, mean) =
             QuantizeState::forward(x.into_primitive(), log_steps.into_primitive(), gates.into_primitive(), settings);
-        let y = match QuantizeBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(state, y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        };
-        (y, Self::from_inner(mean))
+        (record::<_, C, 3>(QuantizeBackward, nodes, state, y), Self::from_inner(mean))
     }
 }
 
@@ -192,8 +199,7 @@ impl Backward<Flex, 3> for QuantizeBackward {
             .enumerate()
             .map(|(context, &mean)| {
                 let subband = context % sizes.len();
-                let slope = state.settings.rate(subband, f64::from(mean)).slope;
-                (state.settings.price_of_a_bit * sizes[subband] as f64 * slope) as f32
+                state.settings.price_slope(subband, sizes[subband], mean)
             })
             .collect();
         let found = layer.backward_owned(Isa::best(), state.x.values(), state.y.values(), dy.values(), &rate_gradient);

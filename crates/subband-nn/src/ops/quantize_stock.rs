@@ -51,12 +51,8 @@ pub(super) fn wavelet_quantize(
         let decoded = straight_through(u.clone(), value) * step * gate.clone();
         let magnitude = straight_through(u.abs(), index);
         let mean = magnitude.mean_dims(&[0, 2, 3]).reshape([channels]);
-        let slopes: Vec<f32> = mean
-            .clone()
-            .into_data()
-            .iter::<f32>()
-            .map(|m| (settings.price_of_a_bit * size as f64 * settings.rate(subband, f64::from(m)).slope) as f32)
-            .collect();
+        let means_here = mean.clone().into_data();
+        let slopes: Vec<f32> = means_here.iter::<f32>().map(|m| settings.price_slope(subband, size, m)).collect();
         let slopes = Tensor::<1>::from_floats(slopes.as_slice(), &mean.device());
         terms.push((mean.clone() * slopes * gate.detach().reshape([channels])).sum());
         means.push(mean.detach());

@@ -3,7 +3,7 @@ use burn::tensor::{Gradients, Tensor};
 use subband::Profile;
 
 use super::codec_layer::{CodecLayer, LayerRates};
-use super::config::RetrainConfig;
+use super::config::{CodecConfig, RetrainConfig};
 use super::selection::SelectionMethod;
 use crate::calibrate::{TapCoding, TapStatistics, measure, profile_for, thesis_step};
 use crate::data::Dataset;
@@ -67,24 +67,18 @@ impl CodecInLoop {
         let last_site = network.sites().last().map(|site| site.name.clone());
         let train = train.spread(MEASURED_IMAGES);
         let statistics = measure(&uncoded, &train, &sites, progress)?;
+        let firsts = statistics.iter().enumerate().map(|(index, tap)| first_step(config, network, index, tap));
+        let firsts = firsts.collect::<Result<Vec<f32>>>()?;
+        let energies = match config.selection.method {
+            SelectionMethod::Energy => finest_energies(&config.codec, &uncoded, &train, &sites, &firsts)?,
+            _ => vec![Vec::new(); sites.len()],
+        };
+        let seed = Rng::for_stream(config.training.seed, &[SELECTION]).next_u64();
         let mut layers = Vec::with_capacity(sites.len());
-        for (index, (site, tap)) in sites.iter().zip(&statistics).enumerate() {
-            let step = first_step(config, network, index, tap)?;
-            let energy = match config.selection.method {
-                SelectionMethod::Energy => finest_energy(config, &uncoded, &train, site, step)?,
-                _ => Vec::new(),
-            };
-            let seed = Rng::for_stream(config.training.seed, &[SELECTION]).next_u64();
+        for (index, ((site, &step), energy)) in sites.iter().zip(&firsts).zip(&energies).enumerate() {
             let is_last = last_site.as_deref() == Some(site.name.as_str());
-            layers.push(CodecLayer::new(
-                site,
-                &config.codec,
-                &config.selection,
-                step,
-                &energy,
-                is_last,
-                [seed, index as u64],
-            ));
+            let stream = [seed, index as u64];
+            layers.push(CodecLayer::new(site, &config.codec, &config.selection, step, energy, is_last, stream));
         }
         let teacher = (config.distillation.weight > 0.0).then_some(uncoded);
         let values = sites.iter().map(TapSite::values).sum();
@@ -203,51 +197,42 @@ fn first_step(config: &RetrainConfig, network: &Network, index: usize, tap: &Tap
     if config.codec.thesis_steps {
         return thesis_step(network.kind(), config.taps, index, tap);
     }
-    // A map that is constant on every image has no deviation; any step will do for it.
-    let deviation = if tap.std > 0.0 { tap.std } else { 1.0 };
-    Ok((config.codec.step_scale * deviation) as f32)
+    Ok(tap.step(config.codec.step_scale))
 }
 
-/// Mean magnitude of each channel's finest detail coefficients.
-fn finest_energy(
-    config: &RetrainConfig,
+/// For each of `sites`, whose steps start at `steps`, the mean magnitude of each channel's finest detail coefficients,
+/// up to a factor.
+fn finest_energies(
+    codec: &CodecConfig,
     network: &Network,
     data: &Dataset,
-    site: &TapSite,
-    step: f32,
-) -> Result<Vec<f64>> {
+    sites: &[TapSite],
+    steps: &[f32],
+) -> Result<Vec<Vec<f64>>> {
     /// Indices this fine are the coefficients, nearly.
     const FINENESS: f32 = 256.0;
-    let subbands = 3 * usize::from(config.codec.levels) + 1;
+    let subbands = 3 * usize::from(codec.levels) + 1;
     if subbands == 1 {
         return Err(Error::argument("selection.method = energy: the codec has no detail subbands at 0 levels"));
     }
-    let settings = QuantizeSettings {
-        wavelet: config.codec.wavelet,
-        levels: config.codec.levels,
-        rounding: 0.5,
-        reconstruction: 0.0,
-        nonnegative: true,
-        noise: None,
-        price_of_a_bit: 0.0,
-    };
-    let mut energy = vec![0.0; site.shape[0]];
+    let settings = QuantizeSettings { rounding: 0.5, reconstruction: 0.0, ..codec.settings() };
+    let mut energies: Vec<Vec<f64>> = sites.iter().map(|site| vec![0.0; site.shape[0]]).collect();
     for batch in data.batches(250) {
         let batch = batch?;
-        let mut magnitudes: Vec<f32> = Vec::new();
         network.forward_tapped(network.input(&batch), &mut |here, map| {
-            if here.name == site.name {
-                let device = map.device();
-                let steps = Tensor::<1>::full([subbands], (step / FINENESS).ln(), &device);
-                let gates = Tensor::<1>::ones([site.shape[0] * subbands], &device);
-                let quantized = wavelet_quantize(map.clone(), steps, gates, settings)?;
-                magnitudes = quantized.mean_magnitude.into_data().iter().collect();
+            let Some(tap) = sites.iter().position(|site| site.name == here.name) else {
+                return Ok(map);
+            };
+            let device = map.device();
+            let log_steps = Tensor::<1>::full([subbands], (steps[tap] / FINENESS).ln(), &device);
+            let gates = Tensor::<1>::ones([here.shape[0] * subbands], &device);
+            let quantized = wavelet_quantize(map.clone(), log_steps, gates, settings)?;
+            let magnitudes: Vec<f32> = quantized.mean_magnitude.into_data().iter().collect();
+            for (energy, row) in energies[tap].iter_mut().zip(magnitudes.chunks_exact(subbands)) {
+                *energy += row[subbands - 3..].iter().map(|&m| f64::from(m)).sum::<f64>() * batch.len() as f64;
             }
             Ok(map)
         })?;
-        for (energy, row) in energy.iter_mut().zip(magnitudes.chunks_exact(subbands)) {
-            *energy += row[subbands - 3..].iter().map(|&m| f64::from(m)).sum::<f64>() * batch.len() as f64;
-        }
     }
-    Ok(energy)
+    Ok(energies)
 }

@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use subband::{Coding, Steps, Wavelet};
+use subband::{Coding, Steps};
 
 use super::adam::Learned;
 use super::config::{CodecConfig, StepGranularity};
@@ -54,7 +54,7 @@ pub(crate) struct LayerRates {
 }
 
 impl CodecLayer {
-    /// For the maps at `site`, all steps at `step`. `energy` is the mean square of each channel's finest subbands.
+    /// For the maps at `site`, all steps at `step`. `energy` is that of each channel's finest subbands.
     pub fn new(
         site: &TapSite,
         codec: &CodecConfig,
@@ -64,21 +64,12 @@ impl CodecLayer {
         is_last_tap: bool,
         stream: [u64; 2],
     ) -> Self {
-        let settings = QuantizeSettings {
-            wavelet: codec.wavelet,
-            levels: codec.levels,
-            rounding: codec.rounding,
-            reconstruction: codec.reconstruction,
-            nonnegative: true,
-            noise: None,
-            price_of_a_bit: 0.0,
-        };
         let channels = site.shape[0];
         let subbands = 3 * usize::from(codec.levels) + 1;
         let count = if codec.steps == StepGranularity::Channel { channels * subbands } else { subbands };
         Self {
             site: site.clone(),
-            settings,
+            settings: codec.settings(),
             granularity: codec.steps,
             learns_steps: codec.learn_steps,
             log_steps: Learned::new(vec![step.ln(); count]),
@@ -94,8 +85,8 @@ impl CodecLayer {
     /// A training pass. The loss pays `price_of_a_bit` for each bit; `noise` replaces rounding.
     pub fn forward(&mut self, map: Tensor<4>, price_of_a_bit: f64, noise: Option<u64>) -> Result<LayerPass> {
         let device = map.device();
-        let log_steps = leaf(self.log_steps.values.clone(), &device);
-        let gates = leaf(self.selection.gates(), &device);
+        let log_steps = tensor(self.log_steps.values.clone(), &device).require_grad();
+        let gates = tensor(self.selection.gates(), &device).require_grad();
         let settings = QuantizeSettings { price_of_a_bit, noise, ..self.settings };
         let Quantized { decoded, mean_magnitude, rate } =
             wavelet_quantize(map, log_steps.clone(), gates.clone(), settings)?;
@@ -108,12 +99,8 @@ impl CodecLayer {
     /// Inference: what the decoder will give, without gradients.
     pub fn quantize(&self, map: Tensor<4>) -> Result<Tensor<4>> {
         let device = map.device();
-        let constant = |values: Vec<f32>| {
-            let count = values.len();
-            Tensor::<1>::from_data(TensorData::new(values, [count]), &device)
-        };
-        let log_steps = constant(self.log_steps.values.clone());
-        Ok(wavelet_quantize(map, log_steps, constant(self.selection.gates()), self.settings)?.decoded)
+        let log_steps = tensor(self.log_steps.values.clone(), &device);
+        Ok(wavelet_quantize(map, log_steps, tensor(self.selection.gates(), &device), self.settings)?.decoded)
     }
 
     /// Learns from the gradients of the last training pass.
@@ -172,34 +159,16 @@ impl CodecLayer {
 
     /// The same for each channel and subband, were it coded.
     fn context_bits<'a>(&'a self, mean_magnitude: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
-        let sizes = self.subband_sizes();
+        let [_, height, width] = self.site.shape;
+        let sizes = self.settings.subband_sizes(height, width);
         mean_magnitude.iter().enumerate().map(move |(context, &mean)| {
             let subband = context % sizes.len();
             sizes[subband] as f64 * self.settings.rate(subband, f64::from(mean)).bits
         })
     }
-
-    /// Coefficients of a plane in each subband, in coding order.
-    fn subband_sizes(&self) -> Vec<usize> {
-        let [_, height, width] = self.site.shape;
-        let levels = self.settings.levels;
-        let halved = |size: usize, level: u8| (0..level).fold(size, |size, _| size.div_ceil(2));
-        let mut sizes = vec![halved(height, levels) * halved(width, levels)];
-        for level in (1..=levels).rev() {
-            let (h, w) = (halved(height, level - 1), halved(width, level - 1));
-            let (low_h, low_w) = (h.div_ceil(2), w.div_ceil(2));
-            sizes.extend([low_h * (w - low_w), (h - low_h) * low_w, (h - low_h) * (w - low_w)]);
-        }
-        sizes
-    }
 }
 
-fn leaf(values: Vec<f32>, device: &Device) -> Tensor<1> {
+fn tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let count = values.len();
-    Tensor::<1>::from_data(TensorData::new(values, [count]), device).require_grad()
-}
-
-/// Whether `wavelet` and `levels` go together.
-pub(super) fn levels_fit(wavelet: Wavelet, levels: u8) -> bool {
-    levels <= subband::MAX_LEVELS && (wavelet != Wavelet::None || levels == 0)
+    Tensor::from_data(TensorData::new(values, [count]), device)
 }

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use subband::Wavelet;
 
-use super::codec_layer::levels_fit;
 use super::selection::SelectionConfig;
 use crate::error::{Error, Result};
+use crate::ops::QuantizeSettings;
 use crate::taps::Taps;
 use crate::train::{Schedule, TrainConfig};
 
@@ -147,6 +147,21 @@ impl Default for CodecConfig {
     }
 }
 
+impl CodecConfig {
+    /// What a layer is told of it; bits are free until it is told their price.
+    pub(crate) fn settings(&self) -> QuantizeSettings {
+        QuantizeSettings {
+            wavelet: self.wavelet,
+            levels: self.levels,
+            rounding: self.rounding,
+            reconstruction: self.reconstruction,
+            nonnegative: true,
+            noise: None,
+            price_of_a_bit: 0.0,
+        }
+    }
+}
+
 impl Default for RateConfig {
     fn default() -> Self {
         Self { lambda: 0.6, ramp_epochs: 0.25 }
@@ -192,7 +207,7 @@ impl RetrainConfig {
             return Err(Error::argument("weights is missing: the trained network to start from"));
         }
         let CodecConfig { wavelet, levels, step_scale, step_learning_rate, rounding, reconstruction, .. } = &self.codec;
-        check(levels_fit(*wavelet, *levels), "codec.levels", levels, "0 to 8, and 0 for wavelet none")?;
+        check(wavelet.validate_levels(*levels).is_ok(), "codec.levels", levels, "0 to 8, and 0 for wavelet none")?;
         check(positive(*step_scale), "codec.step_scale", step_scale, "above 0")?;
         check(positive(*step_learning_rate), "codec.step_learning_rate", step_learning_rate, "above 0")?;
         check((0.0..=0.5).contains(rounding), "codec.rounding", rounding, "0 to 0.5")?;

@@ -28,6 +28,20 @@ pub enum SelectionMethod {
     Energy,
 }
 
+impl SelectionMethod {
+    /// As configurations have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Thesis => "thesis",
+            Self::Gates => "gates",
+            Self::Random => "random",
+            Self::First => "first",
+            Self::Energy => "energy",
+        }
+    }
+}
+
 /// Settings of the selection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -93,7 +107,7 @@ pub(crate) struct Selection {
 const OPEN: f32 = 0.5;
 
 impl Selection {
-    /// `energy` is the mean square of each channel's finest subbands; `stream` tells taps and seeds apart.
+    /// `energy` is that of each channel's finest subbands, their mean magnitude; `stream` tells taps and seeds apart.
     pub fn new(
         config: &SelectionConfig,
         channels: usize,

@@ -18,12 +18,10 @@ pub struct EpochMetrics {
     /// Share of the augmented training images classified right, 0 to 1.
     pub train_accuracy: f64,
     /// Mean cross entropy on the held-out images.
-    #[serde(default)]
     pub held_out_loss: f64,
     /// Share of the held-out images classified right, 0 to 1; with the codec in the loop where there is one.
     pub held_out_accuracy: f64,
     /// What the maps take, where a codec is in the loop.
-    #[serde(default)]
     pub rate: Option<RateMetrics>,
     /// Of training; held-out images not included.
     pub images_per_second: f64,
