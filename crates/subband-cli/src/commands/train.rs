@@ -27,6 +27,7 @@ The configuration comes from the defaults, over them the file of --config, over 
 Examples:
   subband train --run runs/first
   subband train --run runs/long --epochs 60 --learning-rate 0.3 --seed 2
+  subband train --run runs/longer --epochs 100 --cycles 2
   subband train --run runs/again --config runs/long/config.toml --seed 3
   subband train --run runs/steps --schedule step --milestones 30,45 --warmup-epochs 1 --epochs 60
   subband train --run runs/trial --epochs 1 --limit 2000"
@@ -84,9 +85,17 @@ struct Fields {
     #[arg(long, value_name = "KIND", value_parser = ["one-cycle", "cosine", "step"], hide_possible_values = true)]
     schedule: Option<String>,
 
-    /// one-cycle: where the peak lies, as a share of all steps [default: 0.25]
+    /// one-cycle: where the peak lies, as a share of a cycle's steps [default: 0.25]
     #[arg(long, value_name = "SHARE")]
     peak_at: Option<f64>,
+
+    /// one-cycle: cycles of equal length [default: 1]
+    #[arg(long, value_name = "N")]
+    cycles: Option<u32>,
+
+    /// one-cycle: each cycle's peak as a share of the one before [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    decay: Option<f64>,
 
     /// cosine and step: epochs of linear warm-up [default: 0]
     #[arg(long, value_name = "EPOCHS")]
@@ -148,6 +157,8 @@ impl Fields {
         set.set("learning_rate", self.learning_rate)?;
         set.set("schedule.kind", self.schedule)?;
         set.set("schedule.peak_at", self.peak_at)?;
+        set.set("schedule.cycles", self.cycles)?;
+        set.set("schedule.decay", self.decay)?;
         set.set("schedule.warmup_epochs", self.warmup_epochs)?;
         set.set("schedule.milestones", self.milestones)?;
         set.set("schedule.factor", self.factor)?;
@@ -249,7 +260,8 @@ mod tests {
         expected.flip = false;
         expected.limit = Some(9);
         assert_eq!(config, expected);
-        assert_eq!(resolve(&["--peak-at", "0.5"]).schedule, Schedule::OneCycle { peak_at: 0.5 });
+        let cycles = Schedule::OneCycle { peak_at: 0.5, cycles: 2, decay: 0.7 };
+        assert_eq!(resolve(&["--peak-at", "0.5", "--cycles", "2", "--decay", "0.7"]).schedule, cycles);
         assert_eq!(resolve(&["--schedule", "cosine"]).schedule, Schedule::Cosine { warmup_epochs: 0.0 });
         assert_eq!(resolve(&["--limit", "none"]).limit, None);
     }

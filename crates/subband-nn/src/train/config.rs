@@ -55,7 +55,7 @@ impl Default for TrainConfig {
             epochs: 12,
             batch_size: 128,
             learning_rate: 0.2,
-            schedule: Schedule::OneCycle { peak_at: 0.25 },
+            schedule: Schedule::ONE_CYCLE,
             momentum: 0.9,
             nesterov: true,
             weight_decay: 5e-4,

@@ -8,11 +8,18 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Schedule {
-    /// Up from 1/25 to the peak along a line, then down to nothing along a cosine (after Smith 2018).
+    /// Up from 1/25 to the peak along a line, then down to nothing along a cosine (after Smith 2018); again from the start
+    /// with a lower peak where there are more cycles (warm restarts, after Loshchilov and Hutter 2017).
     OneCycle {
-        /// Where the peak lies, as a share of all steps; from 0 to below 1. Default: 0.25.
+        /// Where the peak lies, as a share of a cycle's steps; from 0 to below 1. Default: 0.25.
         #[serde(default = "a_quarter")]
         peak_at: f64,
+        /// Cycles of equal length, at least 1. Default: 1.
+        #[serde(default = "one")]
+        cycles: u32,
+        /// Each cycle's peak as a share of the one before; above 0, at most 1. Default: 0.5.
+        #[serde(default = "a_half")]
+        decay: f64,
     },
     /// A linear warm-up, then a cosine down to nothing.
     Cosine {
@@ -37,6 +44,14 @@ fn a_quarter() -> f64 {
     0.25
 }
 
+fn a_half() -> f64 {
+    0.5
+}
+
+fn one() -> u32 {
+    1
+}
+
 fn a_tenth() -> f64 {
     0.1
 }
@@ -45,19 +60,23 @@ fn a_tenth() -> f64 {
 const CYCLE_START: f64 = 1.0 / 25.0;
 
 impl Schedule {
+    /// One cycle over all steps, with its peak after a quarter of them.
+    pub const ONE_CYCLE: Self = Self::OneCycle { peak_at: 0.25, cycles: 1, decay: 0.5 };
+
     /// The share of the highest learning rate for step `step` of `steps`, `steps_per_epoch` to an epoch.
     pub(crate) fn factor(&self, step: usize, steps: usize, steps_per_epoch: usize) -> f64 {
         let at = step as f64;
         let end = steps.max(1) as f64;
         let ramp = |length: f64| ((at + 1.0) / length).min(1.0);
-        let fall = |from: f64| {
-            let done = ((at - from) / (end - from).max(1.0)).clamp(0.0, 1.0);
-            0.5 * (1.0 + (PI * done).cos())
-        };
+        let fall = |from: f64| cosine(at, from, end);
         match self {
-            Self::OneCycle { peak_at } => {
-                let peak = peak_at * end;
-                if at < peak { CYCLE_START + (1.0 - CYCLE_START) * at / peak } else { fall(peak) }
+            Self::OneCycle { peak_at, cycles, decay } => {
+                let length = end / f64::from(*cycles);
+                let cycle = (at / length).floor();
+                let (at, peak) = (at - cycle * length, peak_at * length);
+                let share =
+                    if at < peak { CYCLE_START + (1.0 - CYCLE_START) * at / peak } else { cosine(at, peak, length) };
+                decay.powf(cycle) * share
             }
             Self::Cosine { warmup_epochs } => {
                 let warmup = warmup_epochs * steps_per_epoch as f64;
@@ -76,7 +95,11 @@ impl Schedule {
     pub(crate) fn validate(&self) -> Result<()> {
         let refuse = |text: String| Err(Error::argument(text));
         match self {
-            Self::OneCycle { peak_at } if !(0.0..1.0).contains(peak_at) => {
+            Self::OneCycle { cycles: 0, .. } => refuse("schedule.cycles = 0: must be at least 1".into()),
+            Self::OneCycle { decay, .. } if !(*decay > 0.0 && *decay <= 1.0) => {
+                refuse(format!("schedule.decay = {decay}: must be above 0 and at most 1"))
+            }
+            Self::OneCycle { peak_at, .. } if !(0.0..1.0).contains(peak_at) => {
                 refuse(format!("schedule.peak_at = {peak_at}: must be from 0 to below 1"))
             }
             Self::Cosine { warmup_epochs } | Self::Step { warmup_epochs, .. }
@@ -95,6 +118,12 @@ impl Schedule {
     }
 }
 
+/// From 1 at `from` down to 0 at `end` along half a cosine.
+fn cosine(at: f64, from: f64, end: f64) -> f64 {
+    let done = ((at - from) / (end - from).max(1.0)).clamp(0.0, 1.0);
+    0.5 * (1.0 + (PI * done).cos())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,11 +134,20 @@ mod tests {
 
     #[test]
     fn one_cycle_rises_to_its_peak_and_falls_to_nothing() {
-        let schedule = Schedule::OneCycle { peak_at: 0.25 };
+        let schedule = Schedule::ONE_CYCLE;
         close(schedule.factor(0, 100, 10), 0.04);
         close(schedule.factor(25, 100, 10), 1.0);
         close(schedule.factor(62, 100, 10), 0.5 * (1.0 + (PI * 37.0 / 75.0).cos()));
         assert!(schedule.factor(99, 100, 10) < 0.001);
+    }
+
+    #[test]
+    fn a_second_cycle_starts_over_at_half_the_peak() {
+        let (one, two) = (Schedule::ONE_CYCLE, Schedule::OneCycle { peak_at: 0.25, cycles: 2, decay: 0.5 });
+        for step in 0..100 {
+            close(two.factor(step, 200, 10), one.factor(step, 100, 10));
+            close(two.factor(100 + step, 200, 10), 0.5 * one.factor(step, 100, 10));
+        }
     }
 
     #[test]
@@ -131,7 +169,7 @@ mod tests {
     #[test]
     fn a_kind_alone_is_enough_but_for_milestones() {
         let read = toml::from_str::<Schedule>;
-        assert_eq!(read("kind = \"one-cycle\"").unwrap(), Schedule::OneCycle { peak_at: 0.25 });
+        assert_eq!(read("kind = \"one-cycle\"").unwrap(), Schedule::ONE_CYCLE);
         assert_eq!(read("kind = \"cosine\"").unwrap(), Schedule::Cosine { warmup_epochs: 0.0 });
         let step = Schedule::Step { warmup_epochs: 0.0, milestones: vec![3], factor: 0.1 };
         assert_eq!(read("kind = \"step\"\nmilestones = [3]").unwrap(), step);
