@@ -3,7 +3,6 @@
 mod coder;
 mod general;
 mod hardware;
-mod lossy;
 mod measure;
 mod memory;
 mod ours;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::sample::{Quantized, Sample};
-use super::{general, hardware, lossy, ours, plain_u8};
+use super::{general, hardware, ours, plain_u8};
 
 /// A compressor and its inverse, with the buffers it keeps.
 pub trait Coder: Send {
@@ -126,17 +126,22 @@ pub fn of_sample(sample: &Sample, threads: usize, only: &[String]) -> Result<Vec
     plain_u8::add(sample, &mut all)?;
     hardware::add(sample, &mut all);
     general::add_lossless(sample, &mut all)?;
-    lossy::add(sample, &wanted, &mut all)?;
+    #[cfg(feature = "peers-c")]
+    if wanted("zfp") {
+        super::peers_c::add_zfp(sample, &mut all)?;
+    }
     all.retain(|contender| wanted(&contender.codec));
     Ok(all)
 }
 
 /// Every name that `--only` takes in this build.
 pub fn names() -> Vec<String> {
-    let mut names = vec!["memcpy".to_owned(), ours::STREAM.into(), ours::PROFILE.into(), ours::PACKETS.into()];
+    let mut names = ["memcpy", ours::STREAM, ours::PLAIN, ours::PROFILE, ours::PACKETS].map(String::from).to_vec();
     names.extend([plain_u8::NAME_8.to_owned(), plain_u8::NAME_16.to_owned()]);
     names.extend(subband_baselines::Code::ALL.map(|code| code.name().to_owned()));
     names.extend(general::names());
-    names.extend(lossy::names());
+    if cfg!(feature = "peers-c") {
+        names.extend(["blosc2", "zfp"].map(String::from));
+    }
     names
 }

@@ -27,13 +27,12 @@ pub fn add_lossless(sample: &Sample, all: &mut Vec<Contender>) -> Result<()> {
             continue;
         }
         for level in ZSTD_LEVELS {
-            let coder = OnBytes { input, bytes: zstd_codec(level)?, words: Vec::new() };
-            push(all, "zstd", &level.to_string(), input, Box::new(coder));
+            push(all, "zstd", &level.to_string(), input, Box::new(OnBytes::new(input, zstd_codec(level)?)));
         }
-        push(all, "lz4", "", input, Box::new(OnBytes { input, bytes: Lz4, words: Vec::new() }));
+        push(all, "lz4", "", input, Box::new(OnBytes::new(input, Lz4)));
         push(all, "pco", "8", input, Box::new(Pco { input }));
         #[cfg(feature = "peers-c")]
-        super::peers_c::add_blosc2(input, all)?;
+        super::peers_c::add_blosc2(input, all);
     }
     Ok(())
 }
@@ -61,7 +60,7 @@ impl Coder for Memcpy {
 
 /// A compressor of bytes.
 pub trait ByteCodec: Send {
-    /// The size of an element, for compressors that want it, comes with the bytes.
+    /// Appends to `out` what elements of `size` bytes become.
     fn compress(&mut self, bytes: &[u8], size: usize, out: &mut Vec<u8>) -> Result<()>;
     /// Fills `out`, which has the length of the original.
     fn decompress(&mut self, bytes: &[u8], out: &mut [u8]) -> Result<()>;
@@ -69,10 +68,16 @@ pub trait ByteCodec: Send {
 
 /// A compressor of bytes on values, or on indices of one or two bytes.
 pub struct OnBytes<C> {
-    pub input: Input,
-    pub bytes: C,
+    input: Input,
+    bytes: C,
     /// Indices of one byte.
-    pub words: Vec<i8>,
+    words: Vec<i8>,
+}
+
+impl<C> OnBytes<C> {
+    pub fn new(input: Input, bytes: C) -> Self {
+        Self { input, bytes, words: Vec::new() }
+    }
 }
 
 impl<C: ByteCodec> Coder for OnBytes<C> {

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use subband::{
     Config, DecompressOptions, Profile, ProfileOptions, Scratch, Steps, TapCodec, Target, Tensor, TensorData, TensorView,
-    compress, compress_with_profile, decompress,
+    Wavelet, compress, compress_with_profile, decompress,
 };
 
 use super::coder::{Check, Coder, Contender, Decoded, Family, Input};
@@ -11,6 +11,8 @@ use super::sample::Sample;
 
 /// A self-contained stream of the tensor.
 pub const STREAM: &str = "subband";
+/// A stream of it without a transform, by the step of the plain indices: what the entropy coder does alone.
+pub const PLAIN: &str = "subband-plain";
 /// A stream of it that refers to the profile.
 pub const PROFILE: &str = "subband-profile";
 /// A packet an item against the profile, as at batch 1.
@@ -22,10 +24,16 @@ const EFFORTS: [(&str, fn(Config) -> Config); 1] = [("default", |config| config)
 pub fn add(sample: &Sample, threads: usize, all: &mut Vec<Contender>) -> Result<()> {
     let counts = if threads > 1 { vec![1, threads] } else { vec![1] };
     let mut push = |codec: &str, effort: &str, threads, coder| {
-        let (codec, effort) = (codec.to_owned(), effort.to_owned());
-        let (family, input, check) = (Family::Ours, Input::F32, Check::Rmse(bound(sample)));
+        let (codec, effort, family, input) = (codec.to_owned(), effort.to_owned(), Family::Ours, Input::F32);
+        // Entropy coding must not add to the error of the quantizer; a millionth for sums of floats.
+        let quantized = if codec == PLAIN { &sample.plain } else { &sample.transformed };
+        let check = Check::Rmse(quantized.error.rmse * (1.0 + 1e-6));
         all.push(Contender { codec, effort, family, input, threads, check, coder });
     };
+    for (effort, set) in EFFORTS {
+        let plain = Config::default().with_wavelet(Wavelet::None, 0).with_target(Target::Step(sample.plain_step));
+        push(PLAIN, effort, 1, Box::new(Stream(set(plain))));
+    }
     let Some(tap) = &sample.tap else {
         for (effort, set) in EFFORTS {
             for &threads in &counts {
@@ -50,11 +58,6 @@ fn config(sample: &Sample) -> Config {
         Steps::Uniform(step) => Target::Step(*step),
         steps => Target::Steps(steps.clone()),
     })
-}
-
-/// The error of the quantizer itself, which entropy coding must not add to; a millionth for sums of floats.
-fn bound(sample: &Sample) -> f64 {
-    sample.transformed.error.rmse * (1.0 + 1e-6)
 }
 
 fn view(sample: &Sample) -> Result<TensorView<'_>> {

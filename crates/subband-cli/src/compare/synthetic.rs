@@ -108,5 +108,5 @@ mod tests {
         assert_eq!(digest, DIGEST);
     }
 
-    const DIGEST: u64 = 0x5290_23A3_AA5E_5C4E;
+    const DIGEST: u64 = 0x5290_2715_2AB0_190E;
 }
