@@ -27,8 +27,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    calibrate, compare as compare_command, completions, compress, data, decompress, demo, eval, inspect, models as models_command,
-    reproduce as reproduce_command, retrain, train,
+    calibrate, compare as compare_command, completions, compress, data, decompress, demo, eval, inspect,
+    models as models_command, reproduce as reproduce_command, retrain, train,
 };
 
 #[global_allocator]

@@ -141,9 +141,9 @@ impl Panel {
             }
             let labels = series.points.iter().zip(&series.labels).filter(|((x, y), _)| x.is_finite() && y.is_finite());
             let style = ("sans-serif", 10).into_font().color(colour);
-            chart.draw_series(labels.map(|(&at, label)| {
-                EmptyElement::at(at) + Text::new(label.clone(), (5, -10), style.clone())
-            }))?;
+            chart.draw_series(
+                labels.map(|(&at, label)| EmptyElement::at(at) + Text::new(label.clone(), (5, -10), style.clone())),
+            )?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ fn rows(folder: &Folder, name: &str) -> Vec<Value> {
 fn every_coder_has_a_row_that_verifies() {
     let folder = Folder::new();
     folder.write("maps.npy", &npy_f32(&[2, 3, 16, 16], &map(&[2, 3, 16, 16])));
-    let args = ["compare", "maps.npy", "--step", "0.1", "--repeats", "1", "--threads", "2"];
+    let args = ["compare", "maps.npy", "--step", "0.25", "--repeats", "1", "--threads", "2"];
     let text = folder.ok(&[&args[..], &["--json", "out.json", "--csv", "out.csv", "--plot", "out.svg"]].concat());
     assert!(text.contains("indices (haar 2)") && text.contains("indices (no transform)"), "{text}");
     let rows = rows(&folder, "out.json");
@@ -22,7 +22,10 @@ fn every_coder_has_a_row_that_verifies() {
         assert_eq!(row["verified"], true, "{row}");
         let (bytes, ratio) = (row["bytes"].as_f64().unwrap(), row["ratio_f32"].as_f64().unwrap());
         assert!((ratio - 4.0 * 1536.0 / bytes).abs() < 1e-9, "{row}");
-        assert!(row["compress_mb_s"].as_f64().unwrap() > 0.0 && row["decompress_mb_s"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(
+            row["compress_mb_s"].as_f64().unwrap() > 0.0 && row["decompress_mb_s"].as_f64().unwrap() > 0.0,
+            "{row}"
+        );
         assert!((row["bits_per_value"].as_f64().unwrap() - 32.0 / ratio).abs() < 1e-9);
         if cfg!(target_os = "linux") {
             assert!(row["peak_bytes"].is_u64(), "{row}");
@@ -40,10 +43,10 @@ fn every_coder_has_a_row_that_verifies() {
     assert_eq!(find("memcpy", "", "f32", 1)["bytes"], 4 * 1536);
     let ours = find("subband", "default", "f32", 1);
     assert_eq!(ours["bytes"], find("subband", "default", "f32", 2)["bytes"]);
-    assert!(ours["rmse"].as_f64().unwrap() <= 0.05 && ours["ratio_f32"].as_f64().unwrap() > 3.0, "{ours}");
-    assert!(find("u8+zstd", "1", "f32", 1)["max_error"].as_f64().unwrap() <= 0.051);
+    assert!(ours["rmse"].as_f64().unwrap() <= 0.125 && ours["ratio_f32"].as_f64().unwrap() > 3.0, "{ours}");
+    assert!(find("u8+zstd", "1", "f32", 1)["max_error"].as_f64().unwrap() <= 0.1253);
     for code in ["zvc", "zrle", "bpc", "ebpc", "seg", "huffman", "csc"] {
-        for input in ["indices (haar 2, step 0.1)", "indices (no transform, step 0.1)"] {
+        for input in ["indices (haar 2, step 0.25)", "indices (no transform, step 0.25)"] {
             find(code, "8 bit", input, 1);
         }
     }

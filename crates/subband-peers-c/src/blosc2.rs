@@ -52,9 +52,8 @@ impl Blosc2 {
         let (Ok(size), Ok(room)) = (i32::try_from(bytes.len()), i32::try_from(out.len() - start)) else { return false };
         let target = out[start..].as_mut_ptr();
         // SAFETY: both lengths are those of the slices; the context is not null.
-        let length = unsafe {
-            sys::blosc2_compress_ctx(self.compressor, bytes.as_ptr().cast(), size, target.cast(), room)
-        };
+        let length =
+            unsafe { sys::blosc2_compress_ctx(self.compressor, bytes.as_ptr().cast(), size, target.cast(), room) };
         out.truncate(start + usize::try_from(length).unwrap_or(0));
         length > 0
     }

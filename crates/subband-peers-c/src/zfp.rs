@@ -58,8 +58,7 @@ impl Zfp {
             let stream = sys::stream_open(self.words.as_mut_ptr().cast(), self.words.len() * 8);
             sys::zfp_stream_set_bit_stream(zfp, stream);
             sys::zfp_stream_rewind(zfp);
-            let length =
-                if compress { sys::zfp_compress(zfp, field) } else { sys::zfp_decompress(zfp, field) };
+            let length = if compress { sys::zfp_compress(zfp, field) } else { sys::zfp_decompress(zfp, field) };
             sys::stream_close(stream);
             sys::zfp_stream_close(zfp);
             sys::zfp_field_free(field);

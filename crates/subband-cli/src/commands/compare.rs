@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ArgGroup;
+use clap::builder::PossibleValuesParser;
 use subband::{Profile, Tensor, Wavelet};
 use subband_baselines::Width;
 use subband_nn::data::Dataset;
@@ -86,7 +87,7 @@ pub struct Args {
     index_bits: Option<Width>,
 
     /// Only these coders, separated by commas
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = compare::names().into_iter().map(clap::builder::PossibleValue::new).collect::<Vec<_>>())]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(compare::names()))]
     only: Vec<String>,
 
     /// Timed repeats, of which the median counts; a coder that takes seconds has fewer
@@ -169,12 +170,7 @@ pub fn run_peak(args: PeakArgs) -> Result<()> {
 }
 
 /// Every row, in the order of the tensors. To be called on as many threads as the coders may take.
-fn compare(
-    args: &Args,
-    tensors: &[(String, Tensor)],
-    profile: Option<&Profile>,
-    bars: &mut Bars,
-) -> Result<Vec<Row>> {
+fn compare(args: &Args, tensors: &[(String, Tensor)], profile: Option<&Profile>, bars: &mut Bars) -> Result<Vec<Row>> {
     let threads = rayon::current_num_threads();
     let wavelet = args.wavelet.unwrap_or(Wavelet::Haar);
     let how = Quantization {
@@ -220,7 +216,8 @@ fn tensors(args: &Args) -> Result<(Vec<(String, Tensor)>, Option<Profile>)> {
         return Ok((of_files(args)?, profile));
     }
     let source = args.network.source(args.model.as_deref().unwrap_or(models::BASELINE))?;
-    let steps_given = args.step.is_some() || args.step_scale.is_some() || args.wavelet.is_some() || args.levels.is_some();
+    let steps_given =
+        args.step.is_some() || args.step_scale.is_some() || args.wavelet.is_some() || args.levels.is_some();
     let profile = match (profile, &source.profile) {
         (None, Some(bundled)) if !steps_given => Some(super::read_profile(bundled)?),
         (profile, _) => profile,

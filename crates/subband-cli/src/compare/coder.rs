@@ -76,14 +76,8 @@ pub enum Family {
 }
 
 impl Family {
-    pub const ALL: [Self; 6] = [
-        Self::Ours,
-        Self::PlainU8,
-        Self::Hardware,
-        Self::IndicesLossless,
-        Self::FloatLossless,
-        Self::FloatLossy,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Ours, Self::PlainU8, Self::Hardware, Self::IndicesLossless, Self::FloatLossless, Self::FloatLossy];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -135,13 +129,13 @@ pub fn of_sample(sample: &Sample, threads: usize, only: &[String]) -> Result<Vec
 }
 
 /// Every name that `--only` takes in this build.
-pub fn names() -> Vec<String> {
-    let mut names = ["memcpy", ours::STREAM, ours::PLAIN, ours::PROFILE, ours::PACKETS].map(String::from).to_vec();
-    names.extend([plain_u8::NAME_8.to_owned(), plain_u8::NAME_16.to_owned()]);
-    names.extend(subband_baselines::Code::ALL.map(|code| code.name().to_owned()));
-    names.extend(general::names());
+pub fn names() -> Vec<&'static str> {
+    let mut names = vec!["memcpy", ours::STREAM, ours::PLAIN, ours::PROFILE, ours::PACKETS];
+    names.extend([plain_u8::NAME_8, plain_u8::NAME_16]);
+    names.extend(subband_baselines::Code::ALL.map(subband_baselines::Code::name));
+    names.extend(general::LOSSLESS);
     if cfg!(feature = "peers-c") {
-        names.extend(["blosc2", "zfp"].map(String::from));
+        names.extend(["blosc2", "zfp"]);
     }
     names
 }

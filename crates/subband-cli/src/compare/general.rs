@@ -12,9 +12,8 @@ use super::sample::Sample;
 
 const ZSTD_LEVELS: [i32; 3] = [1, 3, 19];
 
-pub fn names() -> Vec<String> {
-    ["zstd", "lz4", "pco"].map(String::from).into()
-}
+/// What `add_lossless` adds, besides C.
+pub const LOSSLESS: [&str; 3] = ["zstd", "lz4", "pco"];
 
 pub fn add_memcpy(all: &mut Vec<Contender>) {
     push(all, "memcpy", "", Input::F32, Box::new(Memcpy));
@@ -165,9 +164,7 @@ impl Coder for Pco {
         let config = ChunkConfig::default();
         match self.input.quantized(sample) {
             None => simple_compress_into(&sample.values, &config, out)?,
-            Some(quantized) => {
-                simple_compress_into(quantized.indices.as_deref().context("no indices")?, &config, out)?
-            }
+            Some(quantized) => simple_compress_into(quantized.indices.as_deref().context("no indices")?, &config, out)?,
         };
         Ok(())
     }

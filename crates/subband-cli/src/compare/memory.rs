@@ -4,7 +4,7 @@
 //! codecs can tell what one of them needs. The parent writes the sample to a folder; the child reads it, runs every code
 //! path once on a small sample so that the program's own pages are in memory, resets the mark (`/proc/self/clear_refs`),
 //! compresses and decompresses once, and prints the highest mark less what was resident before. The figure has the
-//! granularity of pages and of the allocator's first blocks. Linux only.
+//! granularity of pages and of the allocator's blocks, so that of maps of a few kilobytes says little. Linux only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub fn peak_of(folder: &Path, key: &str, threads: usize) -> Result<Option<u64>> 
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
     command.arg("compare-peak").arg(folder).arg(key).arg(threads.to_string());
+    // Pages of 2 MB would be counted whole.
+    command.env("MIMALLOC_ALLOW_THP", "0");
     let output = command.stdin(Stdio::null()).output().context("cannot start a process for peak memory")?;
     let message = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "peak memory of {key}: {}", message.trim());
@@ -54,7 +56,8 @@ pub fn peak_in_this_process(args: &PeakArgs) -> Result<String> {
         Ok(all.into_iter().find(|contender| contender.key() == args.key))
     };
     let mut contender = find(&sample)?.with_context(|| format!("no contender is {:?}", args.key))?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(contender.threads).build().context("cannot start threads")?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(contender.threads).build().context("cannot start threads")?;
     let how = Quantization { wavelet: Wavelet::Haar, levels: 2, step: StepRule::Scale(0.5), width: None };
     let small = Sample::new("small".into(), &synthetic::small(), &how, None)?;
     if let Some(mut contender) = find(&small)? {

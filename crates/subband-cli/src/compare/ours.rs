@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use subband::{
-    Config, DecompressOptions, Profile, ProfileOptions, Scratch, Steps, TapCodec, Target, Tensor, TensorData, TensorView,
-    Wavelet, compress, compress_with_profile, decompress,
+    Config, DecompressOptions, Profile, ProfileOptions, Scratch, Steps, TapCodec, Target, Tensor, TensorData,
+    TensorView, Wavelet, compress, compress_with_profile, decompress,
 };
 
 use super::coder::{Check, Coder, Contender, Decoded, Family, Input};

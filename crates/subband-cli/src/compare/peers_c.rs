@@ -85,7 +85,8 @@ struct ZfpCoder {
 
 impl Coder for ZfpCoder {
     fn compress(&mut self, sample: &Sample, out: &mut Vec<u8>) -> Result<()> {
-        let bytes = self.zfp.compress(&sample.values, array(sample), self.tolerance).context("zfp does not compress")?;
+        let bytes =
+            self.zfp.compress(&sample.values, array(sample), self.tolerance).context("zfp does not compress")?;
         out.extend_from_slice(bytes);
         Ok(())
     }

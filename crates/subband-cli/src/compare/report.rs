@@ -51,8 +51,20 @@ fn quoted(text: &str) -> String {
 
 /// Each coder over all tensors.
 pub fn summary(rows: &[Row], tensors: usize) -> String {
-    let header =
-        ["codec", "effort", "input", "threads", "bytes", "ratio", "bits/value", "rmse", "comp MB/s", "dec MB/s", "peak MB", "verified"];
+    let header = [
+        "codec",
+        "effort",
+        "input",
+        "threads",
+        "bytes",
+        "ratio",
+        "bits/value",
+        "rmse",
+        "comp MB/s",
+        "dec MB/s",
+        "peak MB",
+        "verified",
+    ];
     let mut lines = table::new(&header);
     for row in totals(rows) {
         lines.add_row([
@@ -79,9 +91,8 @@ pub fn summary(rows: &[Row], tensors: usize) -> String {
 /// Sums over tensors: bytes and times add up, errors as squares; the most memory of any.
 fn totals(rows: &[Row]) -> Vec<Row> {
     let mut totals: Vec<Row> = Vec::new();
-    let same = |a: &Row, b: &Row| {
-        (&a.codec, &a.effort, &a.kind, a.threads) == (&b.codec, &b.effort, &b.kind, b.threads)
-    };
+    let same =
+        |a: &Row, b: &Row| (&a.codec, &a.effort, &a.kind, a.threads) == (&b.codec, &b.effort, &b.kind, b.threads);
     for row in rows {
         let Some(total) = totals.iter_mut().find(|total| same(total, row)) else {
             totals.push(row.clone());
@@ -121,7 +132,10 @@ pub fn plot(rows: &[Row]) -> Plot {
     Plot {
         title: "Ratio against f32 and speed".into(),
         x_label: "log10 of MB/s of the tensors as given".into(),
-        panels: vec![panel("ratio, compress", |row| row.compress_mb_s), panel("ratio, decompress", |row| row.decompress_mb_s)],
+        panels: vec![
+            panel("ratio, compress", |row| row.compress_mb_s),
+            panel("ratio, decompress", |row| row.decompress_mb_s),
+        ],
     }
 }
 

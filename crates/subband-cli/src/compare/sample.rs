@@ -153,13 +153,7 @@ fn scaled_step(k: f64, values: &[f32]) -> f32 {
 }
 
 /// Transforms and quantizes item by item, as the codec does.
-fn quantize(
-    kind: String,
-    values: &[f32],
-    shape: &[usize],
-    coding: &Coding,
-    width: Option<Width>,
-) -> Result<Quantized> {
+fn quantize(kind: String, values: &[f32], shape: &[usize], coding: &Coding, width: Option<Width>) -> Result<Quantized> {
     let item = item_shape(shape);
     let size = item.iter().product();
     let mut calibrator = TapCalibrator::new("", item, coding.clone())?;

@@ -104,7 +104,8 @@ mod tests {
         assert!((0.6..0.8).contains(&zeros), "{zeros}");
         assert!(values.iter().all(|&v| (0.0..20.0).contains(&v)));
         // The products of the bits: a change of one value changes it.
-        let digest = values.iter().fold(0u64, |digest, v| (digest ^ u64::from(v.to_bits())).wrapping_mul(0x100_0000_01B3));
+        let digest =
+            values.iter().fold(0u64, |digest, v| (digest ^ u64::from(v.to_bits())).wrapping_mul(0x100_0000_01B3));
         assert_eq!(digest, DIGEST);
     }
 
