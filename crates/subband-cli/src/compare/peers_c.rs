@@ -36,15 +36,18 @@ impl ByteCodec for BloscBytes {
     }
 }
 
-/// zfp at the largest tolerance at which its error is not above that of our codec with its transform.
+/// zfp at the coarsest setting at which its error is not above that of our codec with its transform.
 pub fn add_zfp(sample: &Sample, all: &mut Vec<Contender>) -> Result<()> {
     let rmse = sample.transformed.error.rmse;
     if rmse == 0.0 {
         return Ok(());
     }
-    let tolerance = match sample.zfp_tolerance.get() {
-        Some(tolerance) => *tolerance,
-        None => *sample.zfp_tolerance.get_or_init(|| tolerance_of(sample, rmse)),
+    let scale = match sample.zfp_scale.get() {
+        Some(scale) => *scale,
+        None => {
+            let scale = scale_of(sample, rmse)?;
+            *sample.zfp_scale.get_or_init(|| scale)
+        }
     };
     all.push(Contender {
         codec: "zfp".into(),
@@ -53,48 +56,57 @@ pub fn add_zfp(sample: &Sample, all: &mut Vec<Contender>) -> Result<()> {
         input: Input::F32,
         threads: 1,
         check: Check::Rmse(rmse),
-        coder: Box::new(ZfpCoder { zfp: Zfp::default(), tolerance }),
+        coder: Box::new(ZfpCoder { scale, ..ZfpCoder::default() }),
     });
     Ok(())
 }
 
-/// zfp's tolerance counts in powers of two, so this is one.
-fn tolerance_of(sample: &Sample, rmse: f64) -> f64 {
-    let (mut zfp, mut decoded) = (Zfp::default(), vec![0.0; sample.values.len()]);
-    // A bound of the largest error is above its root mean square: the search begins well above and ends well below.
-    let start = (rmse * 64.0).log2().ceil() as i32;
-    let fits = |exponent: &i32| {
-        let tolerance = 2f64.powi(*exponent);
-        zfp.compress(&sample.values, array(sample), tolerance).is_some()
-            && zfp.decompress(&mut decoded)
-            && Distortion::between(&sample.values, &decoded).rmse <= rmse
+/// The least scale, within a thousandth, at which the error is at most `rmse`.
+fn scale_of(sample: &Sample, rmse: f64) -> Result<f32> {
+    let (mut coder, mut bytes, mut decoded) = (ZfpCoder::default(), Vec::new(), Decoded::default());
+    let mut fits = |scale: f64| -> Result<bool> {
+        coder.scale = scale as f32;
+        bytes.clear();
+        coder.compress(sample, &mut bytes)?;
+        coder.decompress(&bytes, sample, &mut decoded)?;
+        Ok(Distortion::between(&sample.values, &decoded.values).rmse <= rmse)
     };
-    2f64.powi((start - 40..=start).rev().find(fits).unwrap_or(start - 40))
+    // The largest error is above its root mean square, but not by much.
+    let (mut low, mut high) = (1.0 / (64.0 * rmse), 1.0 / rmse);
+    while high / low > 1.001 {
+        let middle = (low * high).sqrt();
+        if fits(middle)? { high = middle } else { low = middle }
+    }
+    Ok(high as f32)
 }
 
-/// Rows of all planes below each other: channels are no neighbours.
-fn array(sample: &Sample) -> [usize; 2] {
-    let columns = sample.shape[sample.shape.len() - 1];
-    [sample.values.len() / columns, columns]
-}
-
+/// zfp with a tolerance of 1 on scaled values: its own tolerance counts in powers of two only, too coarse for an equal
+/// error. The scale goes in front of the bytes.
+#[derive(Default)]
 struct ZfpCoder {
     zfp: Zfp,
-    tolerance: f64,
+    scale: f32,
+    scaled: Vec<f32>,
 }
 
 impl Coder for ZfpCoder {
     fn compress(&mut self, sample: &Sample, out: &mut Vec<u8>) -> Result<()> {
-        let bytes =
-            self.zfp.compress(&sample.values, array(sample), self.tolerance).context("zfp does not compress")?;
-        out.extend_from_slice(bytes);
+        self.scaled.clear();
+        self.scaled.extend(sample.values.iter().map(|value| value * self.scale));
+        // Rows of all planes below each other: channels are no neighbours.
+        let columns = sample.shape[sample.shape.len() - 1];
+        let bytes = self.zfp.compress(&self.scaled, [self.scaled.len() / columns, columns], 1.0);
+        out.extend_from_slice(&self.scale.to_le_bytes());
+        out.extend_from_slice(bytes.context("zfp does not compress")?);
         Ok(())
     }
 
     /// zfp decodes its own copy: it trusts what it reads.
-    fn decompress(&mut self, _: &[u8], sample: &Sample, out: &mut Decoded) -> Result<()> {
+    fn decompress(&mut self, bytes: &[u8], sample: &Sample, out: &mut Decoded) -> Result<()> {
+        let scale = f32::from_le_bytes(*bytes.first_chunk().context("the scale is cut off")?);
         out.values.resize(sample.values.len(), 0.0);
         ensure!(self.zfp.decompress(&mut out.values), "zfp does not decompress");
+        out.values.iter_mut().for_each(|value| *value /= scale);
         Ok(())
     }
 }

@@ -47,8 +47,8 @@ pub struct Sample {
     pub plain: Quantized,
     /// Its step.
     pub plain_step: f32,
-    /// The tolerance at which zfp's error is ours, once it has been searched.
-    pub zfp_tolerance: OnceLock<f64>,
+    /// The scale at which zfp's error is ours, once it has been searched.
+    pub zfp_scale: OnceLock<f32>,
 }
 
 /// A tap of a profile, for our packets.
@@ -131,8 +131,8 @@ impl Sample {
         };
         let plain = quantize("no transform".into(), &values, &shape, &plain_coding(step), how.width)?;
         let given_bytes = values.len() * tensor.dtype().size_bytes();
-        let zfp_tolerance = OnceLock::new();
-        Ok(Self { name, shape, values, given_bytes, coding, tap, transformed, plain, plain_step: step, zfp_tolerance })
+        let zfp_scale = OnceLock::new();
+        Ok(Self { name, shape, values, given_bytes, coding, tap, transformed, plain, plain_step: step, zfp_scale })
     }
 }
 

@@ -29,7 +29,7 @@ struct Meta {
     profile: bool,
     transformed: QuantizedMeta,
     plain: QuantizedMeta,
-    zfp_tolerance: Option<f64>,
+    zfp_scale: Option<f32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +73,7 @@ impl Sample {
             profile: self.tap.is_some(),
             transformed: quantized(&self.transformed, "transformed.i16")?,
             plain: quantized(&self.plain, "plain.i16")?,
-            zfp_tolerance: self.zfp_tolerance.get().copied(),
+            zfp_scale: self.zfp_scale.get().copied(),
         };
         write(VALUES, bytemuck::cast_slice(&self.values))?;
         if let Some(tap) = &self.tap {
@@ -118,7 +118,7 @@ impl Sample {
             transformed: quantized(meta.transformed, "transformed.i16")?,
             plain: quantized(meta.plain, "plain.i16")?,
             plain_step: meta.step,
-            zfp_tolerance: meta.zfp_tolerance.map_or_else(OnceLock::new, OnceLock::from),
+            zfp_scale: meta.zfp_scale.map_or_else(OnceLock::new, OnceLock::from),
         })
     }
 }
