@@ -18,8 +18,14 @@ pub const PROFILE: &str = "subband-profile";
 /// A packet an item against the profile, as at batch 1.
 pub const PACKETS: &str = "subband-packets";
 
-/// The efforts of the codec: a name, and what it changes in the settings.
-const EFFORTS: [(&str, fn(Config) -> Config); 1] = [("default", |config| config)];
+/// An effort of the codec.
+struct Effort {
+    name: &'static str,
+    /// What it changes in the settings.
+    set: fn(Config) -> Config,
+}
+
+const EFFORTS: [Effort; 1] = [Effort { name: "default", set: |config| config }];
 
 pub fn add(sample: &Sample, threads: usize, all: &mut Vec<Contender>) -> Result<()> {
     let counts = if threads > 1 { vec![1, threads] } else { vec![1] };
@@ -30,24 +36,24 @@ pub fn add(sample: &Sample, threads: usize, all: &mut Vec<Contender>) -> Result<
         let check = Check::Rmse(quantized.error.rmse * (1.0 + 1e-6));
         all.push(Contender { codec, effort, family, input, threads, check, coder });
     };
-    for (effort, set) in EFFORTS {
+    for Effort { name, set } in EFFORTS {
         let plain = Config::default().with_wavelet(Wavelet::None, 0).with_target(Target::Step(sample.plain_step));
-        push(PLAIN, effort, 1, Box::new(Stream(set(plain))));
+        push(PLAIN, name, 1, Box::new(Stream(set(plain))));
     }
     let Some(tap) = &sample.tap else {
-        for (effort, set) in EFFORTS {
+        for Effort { name, set } in EFFORTS {
             for &threads in &counts {
-                push(STREAM, effort, threads, Box::new(Stream(set(config(sample)))));
+                push(STREAM, name, threads, Box::new(Stream(set(config(sample)))));
             }
         }
         return Ok(());
     };
     for &threads in &counts {
         let stream = ProfileStream { profile: tap.profile.clone(), tap: tap.name.clone() };
-        push(PROFILE, EFFORTS[0].0, threads, Box::new(stream));
+        push(PROFILE, EFFORTS[0].name, threads, Box::new(stream));
     }
     let codec = TapCodec::new(tap.profile.tap(&tap.name)?)?;
-    push(PACKETS, EFFORTS[0].0, 1, Box::new(Packets { codec, scratch: Scratch::default(), lengths: Vec::new() }));
+    push(PACKETS, EFFORTS[0].name, 1, Box::new(Packets { codec, scratch: Scratch::default(), lengths: Vec::new() }));
     Ok(())
 }
 
