@@ -1,5 +1,7 @@
 //! From indices to bytes and back: symbols with raw bits, frequency tables chosen by context, rANS.
 
+mod activity;
+mod activity_fit;
 mod bit_io;
 mod cluster;
 mod context;
@@ -7,6 +9,8 @@ mod exp_golomb;
 mod frequency_table;
 mod histogram;
 mod log2;
+mod magnitude;
+mod magnitude_table;
 mod rans;
 mod symbol;
 
