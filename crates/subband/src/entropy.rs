@@ -14,9 +14,15 @@ mod magnitude_table;
 mod rans;
 mod symbol;
 
+pub(crate) use activity::{ActivityModel, BINS, MagnitudeRows, NEIGHBOUR_CAP, Places};
+pub(crate) use activity_fit::{ActivityCounts, Moments, count_moments, for_each_index};
 pub(crate) use bit_io::{BitReader, BitWriter, bits_for};
 pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;
 pub(crate) use histogram::Histogram;
-pub(crate) use rans::{DecodeTable, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, lane_bits_for};
+pub(crate) use magnitude::{CLASSES, class, read_rest, rest_bits, write_rest};
+pub(crate) use rans::{
+    DecodeTable, EncodeMagnitudes, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes,
+    lane_bits_for,
+};
 pub(crate) use symbol::{ESCAPE, MAX_MAGNITUDE, TOKENS, index_from_raw, raw_bits, raw_value, token};

@@ -1,5 +1,6 @@
 //! The bytes: streams, packets and their parts, as docs/FORMAT.md defines them.
 
+mod activity_chunk;
 mod bytes;
 mod chunk;
 mod coding;
@@ -8,6 +9,7 @@ mod header;
 mod limits;
 mod packet;
 
+pub(crate) use activity_chunk::{ActivityScratch, PreparedActivity, decode_activity_chunk, encode_activity_chunk};
 pub(crate) use bytes::{ByteReader, put_f32, put_string, put_varint};
 pub(crate) use chunk::{ChunkScratch, PreparedTables, decode_chunk, encode_chunk};
 pub(crate) use coding::{read_coding, write_coding};

@@ -1,0 +1,299 @@
+//! The payload of a chunk coded with an activity model (FORMAT.md, "Activity payload").
+
+use super::bytes::{ByteReader, put_varint};
+use crate::entropy::{
+    ActivityModel, BitReader, BitWriter, CLASSES, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE, MagnitudeRows,
+    NEIGHBOUR_CAP, Places, RansDecoder, class, encode_magnitudes, lane_bits_for, read_rest, rest_bits, write_rest,
+};
+use crate::error::{Error, Result};
+use crate::plane::{IndexBlocks, PlaneQuantizer};
+
+/// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
+const HAS_RAW_BITS: u8 = 1 << 3;
+/// Bit of the first byte that says that indices of the approximation have signs.
+const SIGNED_APPROXIMATION: u8 = 1 << 4;
+
+/// An activity model in the forms that coding looks up.
+#[derive(Debug, Clone)]
+pub(crate) struct PreparedActivity {
+    pub model: ActivityModel,
+    /// What each class costs in each table, in units of 2^-16 bits.
+    pub costs: Vec<[u32; CLASSES]>,
+    encode: Vec<EncodeMagnitudes>,
+}
+
+impl PreparedActivity {
+    pub fn new(model: ActivityModel) -> Self {
+        let costs = model.tables().iter().map(|table| table.costs()).collect();
+        let encode = model.tables().iter().map(EncodeMagnitudes::new).collect();
+        PreparedActivity { model, costs, encode }
+    }
+}
+
+/// Working memory for chunks; one for each thread.
+#[derive(Debug, Default)]
+pub(crate) struct ActivityScratch {
+    rows: MagnitudeRows,
+    bins: Vec<u8>,
+    kept: Vec<usize>,
+    /// Table and class of each index.
+    classes: Vec<(u8, u8)>,
+    raw: BitWriter,
+}
+
+/// Appends the payload for `indices`, whose first channel is `first_channel` of the map.
+pub(crate) fn encode_activity_chunk(
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedActivity,
+    first_channel: usize,
+    indices: &IndexBlocks,
+    scratch: &mut ActivityScratch,
+    out: &mut Vec<u8>,
+) {
+    let ActivityScratch { rows, bins, kept, classes, raw } = scratch;
+    let (layout, channels) = (&quantizer.layout, indices.channels());
+    rows.reset(layout.plane(), channels);
+    bins.resize(channels, 0);
+    classes.clear();
+    raw.clear();
+    let mut cost = 0u64;
+    let mut raw_bits = 0u64;
+    let signed = (0..channels).any(|slot| indices.block(layout, 0, slot).iter().any(|&index| index < 0));
+    for subband in 0..layout.blocks.len() {
+        keep(kept, quantizer, subband, first_channel, channels);
+        let table_of = prepared.model.table_of(subband);
+        let has_signs = subband > 0 || signed;
+        let walked = Places { layout }.for_each(subband, |offset, places, place| {
+            let (neighbours, own) = rows.at(places, place);
+            prepared.model.bins(subband, first_channel, &neighbours, bins);
+            for &slot in &*kept {
+                let index = indices.block(layout, subband, slot)[offset];
+                let magnitude = index.unsigned_abs();
+                let (table, class) = (table_of[bins[slot] as usize], class(magnitude));
+                cost += u64::from(prepared.costs[table as usize][class as usize]);
+                classes.push((table, class));
+                own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
+                if class > 0 {
+                    raw_bits += u64::from(rest_bits(magnitude, class)) + u64::from(has_signs);
+                    write_rest(magnitude, class, raw);
+                    if has_signs {
+                        raw.write(u32::from(index < 0), 1);
+                    }
+                }
+            }
+            Ok(())
+        });
+        walked.expect("encoding does not fail");
+    }
+    let lane_bits = lane_bits_for(cost >> 16);
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    out.push(lane_bits as u8 | flag(raw_bits > 0, HAS_RAW_BITS) | flag(signed, SIGNED_APPROXIMATION));
+    if raw_bits > 0 {
+        let raw = raw.finish();
+        put_varint(out, raw.len() as u64);
+        out.extend_from_slice(raw);
+    }
+    encode_magnitudes(&prepared.encode, classes, lane_bits, out);
+}
+
+/// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
+pub(crate) fn decode_activity_chunk(
+    payload: &[u8],
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedActivity,
+    first_channel: usize,
+    scratch: &mut ActivityScratch,
+    indices: &mut IndexBlocks,
+) -> Result<()> {
+    let mut reader = ByteReader::new(payload, "chunk payload");
+    let mode = reader.u8()?;
+    let lane_bits = u32::from(mode & 7);
+    if mode & !(SIGNED_APPROXIMATION | HAS_RAW_BITS | 7) != 0 || lane_bits > MAX_LANE_BITS {
+        return Err(Error::corrupt(format!("unknown coding mode {mode:#x} of a chunk")));
+    }
+    let raw = if mode & HAS_RAW_BITS != 0 {
+        let length = reader.varint()?;
+        reader.take(length)?
+    } else {
+        &[]
+    };
+    let mut raw_reader = BitReader::new(raw);
+    let mut decoder = RansDecoder::new(reader.rest(), lane_bits)?;
+
+    let ActivityScratch { rows, bins, kept, .. } = scratch;
+    let (layout, channels) = (&quantizer.layout, indices.channels());
+    rows.reset(layout.plane(), channels);
+    bins.resize(channels, 0);
+    for subband in 0..layout.blocks.len() {
+        keep(kept, quantizer, subband, first_channel, channels);
+        if kept.len() < channels {
+            (0..channels).for_each(|slot| indices.block_mut(layout, subband, slot).fill(0));
+        }
+        let table_of = prepared.model.table_of(subband);
+        let has_signs = subband > 0 || mode & SIGNED_APPROXIMATION != 0;
+        Places { layout }.for_each(subband, |offset, places, place| {
+            let (neighbours, own) = rows.at(places, place);
+            prepared.model.bins(subband, first_channel, &neighbours, bins);
+            for &slot in &*kept {
+                let class = decoder.decode_magnitude(&prepared.model.tables()[table_of[bins[slot] as usize] as usize])?;
+                let mut index = 0;
+                if class > 0 {
+                    let magnitude = read_rest(class, &mut raw_reader)?;
+                    if magnitude > MAX_MAGNITUDE {
+                        return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
+                    }
+                    own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
+                    let negative = has_signs && raw_reader.read(1)? == 1;
+                    index = if negative { -(magnitude as i32) } else { magnitude as i32 };
+                }
+                indices.block_mut(layout, subband, slot)[offset] = index;
+            }
+            Ok(())
+        })?;
+    }
+    decoder.finish()?;
+    if raw_reader.finish()? != raw.len() {
+        return Err(Error::corrupt("a chunk has more raw bits than its magnitudes ask for"));
+    }
+    Ok(())
+}
+
+/// The slots whose channels keep a subband.
+fn keep(kept: &mut Vec<usize>, quantizer: &PlaneQuantizer, subband: usize, first_channel: usize, channels: usize) {
+    kept.clear();
+    kept.extend((0..channels).filter(|slot| quantizer.coding.keeps(first_channel + slot, subband)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coding::Coding;
+    use crate::entropy::{ActivityCounts, Moments, count_moments, for_each_index};
+    use crate::mask::ChannelMask;
+    use crate::quantize::Steps;
+    use crate::wavelet::{Wavelet, subband_count};
+    use proptest::prelude::*;
+
+    fn quantizer(shape: [usize; 3], levels: u8, mask: bool) -> PlaneQuantizer {
+        let mut coding = Coding::new(Wavelet::Haar, levels, Steps::Uniform(1.0));
+        if mask && levels > 0 {
+            let all = ChannelMask::keep_all(shape[0], levels).unwrap();
+            coding = coding.with_mask((0..shape[0]).step_by(3).fold(all, |mask, channel| mask.drop_level(channel, 1)));
+        }
+        let [channels, height, width] = shape;
+        PlaneQuantizer::new(coding, channels, height, width).unwrap()
+    }
+
+    /// Indices of a channel range, most of them small, from a seed.
+    fn indices(quantizer: &PlaneQuantizer, channels: usize, seed: u64, large: i32) -> IndexBlocks {
+        let layout = &quantizer.layout;
+        let mut indices = IndexBlocks::default();
+        indices.reset(layout, channels);
+        let mut state = seed | 1;
+        for subband in 0..layout.blocks.len() {
+            for channel in 0..channels {
+                let kept = quantizer.coding.keeps(channel, subband);
+                for index in indices.block_mut(layout, subband, channel) {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let (random, kind) = ((state >> 33) as i32, state >> 58);
+                    *index = match kind {
+                        _ if !kept => 0,
+                        0 => random % large,
+                        1..12 => random % 9,
+                        12..30 => random % 2,
+                        _ => 0,
+                    };
+                    if subband > 0 && random & 64 > 0 {
+                        *index = -*index;
+                    }
+                }
+            }
+        }
+        indices
+    }
+
+    fn model(quantizer: &PlaneQuantizer, channels: usize, indices: &IndexBlocks) -> ActivityModel {
+        let layout = &quantizer.layout;
+        let subbands = layout.blocks.len();
+        let at = |subband, channel, offset: usize| indices.block(layout, subband, channel)[offset];
+        let keeps = |channel, subband| quantizer.coding.keeps(channel, subband);
+        let mut rows = MagnitudeRows::default();
+        let mut moments = vec![Moments::NONE; subbands * channels];
+        for_each_index(layout, channels, at, keeps, &mut rows, |subband, channel, neighbours, index| {
+            count_moments(&mut moments[subband * channels + channel], neighbours, index);
+        });
+        let mut counts = ActivityCounts::fit(&moments, channels);
+        for_each_index(layout, channels, at, keeps, &mut rows, |subband, channel, neighbours, index| {
+            counts.count(subband, channel, neighbours, index);
+        });
+        counts.finish()
+    }
+
+    fn encode(quantizer: &PlaneQuantizer, prepared: &PreparedActivity, indices: &IndexBlocks) -> Vec<u8> {
+        let mut payload = Vec::new();
+        encode_activity_chunk(quantizer, prepared, 0, indices, &mut ActivityScratch::default(), &mut payload);
+        payload
+    }
+
+    fn decode(quantizer: &PlaneQuantizer, prepared: &PreparedActivity, channels: usize, payload: &[u8]) -> Result<IndexBlocks> {
+        let mut decoded = IndexBlocks::default();
+        decoded.reset(&quantizer.layout, channels);
+        decode_activity_chunk(payload, quantizer, prepared, 0, &mut ActivityScratch::default(), &mut decoded)?;
+        Ok(decoded)
+    }
+
+    #[test]
+    fn models_come_back() {
+        let quantizer = quantizer([5, 9, 7], 2, true);
+        let model = model(&quantizer, 5, &indices(&quantizer, 5, 3, 1000));
+        let mut writer = BitWriter::default();
+        model.write_to(&mut writer);
+        let bytes = writer.finish().to_vec();
+        let mut reader = BitReader::new(&bytes);
+        assert_eq!(ActivityModel::read_from(&mut reader, subband_count(2), 5).unwrap(), model);
+        assert_eq!(reader.finish().unwrap(), bytes.len());
+        for end in 0..bytes.len() {
+            let cut = ActivityModel::read_from(&mut BitReader::new(&bytes[..end]), subband_count(2), 5);
+            assert!(cut.is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_or_other_indices() {
+        let quantizer = quantizer([3, 8, 8], 2, false);
+        let original = indices(&quantizer, 3, 9, 300);
+        let prepared = PreparedActivity::new(model(&quantizer, 3, &original));
+        let payload = encode(&quantizer, &prepared, &original);
+        for end in 0..payload.len() {
+            let cut = decode(&quantizer, &prepared, 3, &payload[..end]);
+            assert!(cut.is_err() || cut.unwrap().values() != original.values(), "{end}");
+        }
+        for bit in 0..8 * payload.len() {
+            let mut damaged = payload.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(found) = decode(&quantizer, &prepared, 3, &damaged) {
+                assert!(found.values() != original.values(), "bit {bit}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn indices_come_back(
+            channels in 1usize..20, height in 1usize..20, width in 1usize..20, levels in 0u8..4, mask in any::<bool>(),
+            seed in any::<u64>(), large in prop_oneof![Just(2), Just(300), Just((1 << 24) - 1)],
+        ) {
+            let quantizer = quantizer([channels, height, width], levels, mask);
+            let original = indices(&quantizer, channels, seed, large);
+            let prepared = PreparedActivity::new(model(&quantizer, channels, &original));
+            let payload = encode(&quantizer, &prepared, &original);
+            let decoded = decode(&quantizer, &prepared, channels, &payload).unwrap();
+            prop_assert_eq!(decoded.values(), original.values());
+            // A model of other data codes them too.
+            let other = PreparedActivity::new(model(&quantizer, channels, &indices(&quantizer, channels, seed ^ 0xff00, 2)));
+            let payload = encode(&quantizer, &other, &original);
+            let decoded = decode(&quantizer, &other, channels, &payload).unwrap();
+            prop_assert_eq!(decoded.values(), original.values());
+        }
+    }
+}
