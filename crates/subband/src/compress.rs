@@ -2,10 +2,11 @@
 
 use crate::coding::Coding;
 use crate::config::{Config, NonFinite, Target, chunk_channels};
+use crate::effort::Effort;
 use crate::entropy::{ContextTables, Histogram};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    Chunk, ChunkGrid, ChunkScratch, Header, PreparedTables, TableSource, chunk_checksum, encode_chunk,
+    Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum,
 };
 use crate::parallel;
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
@@ -71,6 +72,8 @@ pub struct ProfileOptions {
     pub channels_per_chunk: Option<usize>,
     /// Decode again and report the error. Default false.
     pub measure_error: bool,
+    /// Work of the entropy coder. Default as its type's; a tap without an activity model is coded fast.
+    pub effort: Effort,
 }
 
 /// Compresses maps of a tap, shape `[..., C, H, W]`, into a stream that refers to the profile.
@@ -99,8 +102,9 @@ pub fn compress_with_profile(
     }
     let grid = ChunkGrid { geometry, channels_per_chunk: chunk_channels(options.channels_per_chunk, &geometry) };
     let job = Job { tensor, grid, non_finite: options.non_finite, measure: options.measure_error };
-    let source = (TableSource::Profile(tap.hash()), tap.tables().clone());
-    job.run(tap.coding().clone(), Some(source))
+    let model = tap.model_for(options.effort);
+    let source = TableSource::Profile(tap.hash(), model.payload_kind());
+    job.run(tap.coding().clone(), Some((source, model)))
 }
 
 /// One compression of a tensor.
@@ -120,7 +124,7 @@ struct QuantizedChunk {
 }
 
 impl Job<'_> {
-    fn run(&self, coding: Coding, tables: Option<(TableSource, ContextTables)>) -> Result<Compressed> {
+    fn run(&self, coding: Coding, model: Option<(TableSource, EntropyModel)>) -> Result<Compressed> {
         let Geometry { channels, height, width, .. } = self.grid.geometry;
         // A coding for streams learns only now whether there are negative values; see below.
         let mut quantizer = PlaneQuantizer::new(coding, channels, height, width)?;
@@ -129,20 +133,21 @@ impl Job<'_> {
         let chunks = self.quantize(&quantizer)?;
 
         // 2. Count tokens and make the tables, unless a profile brings them.
-        let (source, tables) = tables.unwrap_or_else(|| {
+        let (source, model) = model.unwrap_or_else(|| {
             quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
             let histograms = count_tokens(&quantizer.layout, channels, &chunks);
             let tables = ContextTables::for_stream(&histograms.counts, histograms.channels);
-            (TableSource::Stream(quantizer.coding.clone(), tables.clone()), tables)
+            let model = EntropyModel::OrderZero(tables);
+            (TableSource::Stream(quantizer.coding.clone(), model.clone()), model)
         });
-        let prepared = PreparedTables::for_encoding(tables);
+        let coder = ChunkCoder::for_encoding(model);
 
         // 3. Code every chunk.
         let payloads =
             parallel::map(chunks.iter().collect(), |scratch: &mut ChunkScratch, number, chunk: &QuantizedChunk| {
                 let mut payload = Vec::new();
                 let first_channel = self.grid.chunk(number).first_channel;
-                encode_chunk(&quantizer, &prepared, first_channel, &chunk.indices, scratch, &mut payload);
+                coder.encode(&quantizer, first_channel, &chunk.indices, scratch, &mut payload);
                 Ok(payload)
             })?;
 

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use crate::coding::Coding;
-use crate::entropy::ContextTables;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Chunk, ChunkScratch, Header, Limits, PreparedTables, TableSource, chunk_checksum, decode_chunk};
+use crate::format::{Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, TableSource, chunk_checksum};
 use crate::parallel;
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
@@ -68,7 +67,7 @@ pub fn read(bytes: &[u8], batch: Range<usize>, channels: Range<usize>, options: 
 pub(crate) struct OpenStream<'a> {
     pub header: Header,
     pub quantizer: PlaneQuantizer,
-    pub prepared: PreparedTables,
+    pub coder: ChunkCoder,
     /// Payload and checksum of each chunk.
     pub chunks: Vec<(&'a [u8], u32)>,
     pub header_bytes: usize,
@@ -79,13 +78,13 @@ impl<'a> OpenStream<'a> {
         // 1. Header.
         let (header, rest) = Header::read_from(bytes, &options.limits)?;
         // 2. Coding and tables, from the stream or the profile.
-        let (coding, tables) = coding_and_tables(&header, options.profile)?;
+        let (coding, model) = coding_and_model(&header, options.profile)?;
         // 3. Chunk index.
         let chunks = header.split_chunks(rest)?;
         let geometry = header.grid().geometry;
         Ok(OpenStream {
             quantizer: PlaneQuantizer::new(coding, geometry.channels, geometry.height, geometry.width)?,
-            prepared: PreparedTables::new(tables),
+            coder: ChunkCoder::new(model),
             header_bytes: bytes.len() - rest.len(),
             chunks,
             header,
@@ -100,7 +99,7 @@ impl<'a> OpenStream<'a> {
             return Err(Error::corrupt(format!("the checksum of chunk {number} does not match")));
         }
         indices.reset(&self.quantizer.layout, chunk.channels);
-        decode_chunk(payload, &self.quantizer, &self.prepared, chunk.first_channel, scratch, indices)?;
+        self.coder.decode(payload, &self.quantizer, chunk.first_channel, scratch, indices)?;
         Ok(chunk)
     }
 
@@ -154,10 +153,10 @@ impl<'a> OpenStream<'a> {
     }
 }
 
-fn coding_and_tables(header: &Header, profile: Option<&Profile>) -> Result<(Coding, ContextTables)> {
-    let hash = match &header.source {
-        TableSource::Stream(coding, tables) => return Ok((coding.clone(), tables.clone())),
-        TableSource::Profile(hash) => hash,
+fn coding_and_model(header: &Header, profile: Option<&Profile>) -> Result<(Coding, EntropyModel)> {
+    let (hash, kind) = match &header.source {
+        TableSource::Stream(coding, model) => return Ok((coding.clone(), model.clone())),
+        TableSource::Profile(hash, kind) => (hash, *kind),
     };
     let wrong = |message: &str| Error::new(ErrorKind::WrongProfile, message);
     let profile = profile.ok_or_else(|| wrong("the stream was coded against a profile: it must be given"))?;
@@ -168,5 +167,8 @@ fn coding_and_tables(header: &Header, profile: Option<&Profile>) -> Result<(Codi
     if tap.shape() != [geometry.channels, geometry.height, geometry.width] || header.dtype.is_integer() {
         return Err(Error::corrupt(format!("the stream's shape or dtype does not fit tap '{}'", tap.name())));
     }
-    Ok((tap.coding().clone(), tap.tables().clone()))
+    let model = tap.model(kind).ok_or_else(|| {
+        Error::corrupt(format!("the stream asks for an activity model, which tap '{}' has not", tap.name()))
+    })?;
+    Ok((tap.coding().clone(), model))
 }

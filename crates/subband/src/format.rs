@@ -3,17 +3,17 @@
 mod activity_chunk;
 mod bytes;
 mod chunk;
+mod chunk_coder;
 mod coding;
 mod constants;
 mod header;
 mod limits;
 mod packet;
 
-pub(crate) use activity_chunk::{ActivityScratch, PreparedActivity, decode_activity_chunk, encode_activity_chunk};
 pub(crate) use bytes::{ByteReader, put_f32, put_string, put_varint};
-pub(crate) use chunk::{ChunkScratch, PreparedTables, decode_chunk, encode_chunk};
+pub(crate) use chunk_coder::{ChunkCoder, ChunkScratch, EntropyModel, PayloadKind};
 pub(crate) use coding::{read_coding, write_coding};
-pub(crate) use constants::{PROFILE_MAGIC, VERSION};
+pub(crate) use constants::{ACTIVITY_VERSION, PROFILE_MAGIC, VERSION};
 pub(crate) use header::{Chunk, ChunkGrid, Header, TableSource, chunk_checksum};
 pub use limits::Limits;
 pub(crate) use packet::{open_packet, write_packet};

@@ -1,7 +1,6 @@
 //! What is in a stream, down to the bits of each subband.
 
 use crate::decompress::{DecompressOptions, OpenStream};
-use crate::entropy::{ESCAPE, raw_bits, token};
 use crate::error::Result;
 use crate::format::{ChunkScratch, TableSource};
 use crate::parallel;
@@ -74,7 +73,6 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
     let coding = &stream.quantizer.coding;
     let layout = &stream.quantizer.layout;
     let geometry = stream.header.grid().geometry;
-    let tables = &stream.prepared.contexts;
 
     let empty = || -> Vec<SubbandInfo> {
         (0..layout.blocks.len())
@@ -91,27 +89,19 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
     let numbers: Vec<usize> = (0..stream.chunks.len()).collect();
     let parts = parallel::map(numbers, |state: &mut (ChunkScratch, IndexBlocks), _, number| {
         let chunk = stream.indices(number, &mut state.0, &mut state.1)?;
+        let costs = stream.coder.costs(&stream.quantizer, chunk.first_channel, &state.1, &mut state.0);
         let mut infos = empty();
-        for (subband, info) in infos.iter_mut().enumerate() {
+        for ((subband, info), cost) in infos.iter_mut().enumerate().zip(costs) {
+            info.bits = cost as f64 / 65_536.0;
             for slot in 0..chunk.channels {
-                let channel = chunk.first_channel + slot;
                 let block = state.1.block(layout, subband, slot);
                 info.values += block.len();
-                if !coding.keeps(channel, subband) {
+                if !coding.keeps(chunk.first_channel + slot, subband) {
                     info.dropped += block.len();
                 }
-                let number = tables.table_of(subband, channel) as usize;
-                let table = &tables.tables()[number];
-                let costs = &stream.prepared.costs[number];
-                let mut cost = 0u64;
                 for &index in block {
                     info.zeros += usize::from(index == 0);
                     info.max_index = info.max_index.max(index.unsigned_abs());
-                    let token = if table.frequency(token(index)) > 0 { token(index) } else { ESCAPE };
-                    cost += u64::from(costs[token as usize]) + (u64::from(raw_bits(token)) << 16);
-                }
-                if coding.keeps(channel, subband) {
-                    info.bits += cost as f64 / 65_536.0;
                 }
             }
         }
@@ -133,12 +123,12 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
         bytes: bytes.len(),
         header_bytes: stream.header_bytes,
         bits_per_value: if geometry.values() == 0 { 0.0 } else { 8.0 * bytes.len() as f64 / geometry.values() as f64 },
-        from_profile: matches!(stream.header.source, TableSource::Profile(_)),
+        from_profile: matches!(stream.header.source, TableSource::Profile(..)),
         wavelet: coding.wavelet,
         levels: coding.levels,
         lossless: coding.lossless,
         steps: coding.steps.clone(),
-        tables: tables.tables().len(),
+        tables: stream.coder.tables(),
         channels_per_chunk: stream.header.channels_per_chunk,
         chunks: stream.chunks.len(),
         subbands,

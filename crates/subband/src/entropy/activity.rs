@@ -241,10 +241,11 @@ mod tests {
         let mut seen = Vec::new();
         for subband in 0..7 {
             let places = Places { layout: &layout };
-            places.for_each(subband, |offset, neighbours, place| {
+            let walked = places.for_each(subband, |offset, neighbours, place| {
                 seen.push((subband, offset, *neighbours, place));
                 Ok(())
             });
+            walked.unwrap();
         }
         assert_eq!(seen.len(), 15);
         assert_eq!(seen[1], (0, 1, [1, 0, 0, 0, 0], 2));

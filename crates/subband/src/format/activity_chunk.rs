@@ -18,7 +18,7 @@ const SIGNED_APPROXIMATION: u8 = 1 << 4;
 pub(crate) struct PreparedActivity {
     pub model: ActivityModel,
     /// What each class costs in each table, in units of 2^-16 bits.
-    pub costs: Vec<[u32; CLASSES]>,
+    costs: Vec<[u32; CLASSES]>,
     encode: Vec<EncodeMagnitudes>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn encode_activity_chunk(
     raw.clear();
     let mut cost = 0u64;
     let mut raw_bits = 0u64;
-    let signed = (0..channels).any(|slot| indices.block(layout, 0, slot).iter().any(|&index| index < 0));
+    let signed = has_negative_approximation(quantizer, indices);
     for subband in 0..layout.blocks.len() {
         keep(kept, quantizer, subband, first_channel, channels);
         let table_of = prepared.model.table_of(subband);
@@ -156,6 +156,45 @@ pub(crate) fn decode_activity_chunk(
         return Err(Error::corrupt("a chunk has more raw bits than its magnitudes ask for"));
     }
     Ok(())
+}
+
+/// What the indices of each subband cost, in units of 2^-16 bits, raw bits included.
+pub(crate) fn activity_costs(
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedActivity,
+    first_channel: usize,
+    indices: &IndexBlocks,
+    scratch: &mut ActivityScratch,
+) -> Vec<u64> {
+    let ActivityScratch { rows, bins, kept, .. } = scratch;
+    let (layout, channels) = (&quantizer.layout, indices.channels());
+    rows.reset(layout.plane(), channels);
+    bins.resize(channels, 0);
+    let signed = has_negative_approximation(quantizer, indices);
+    let mut costs = vec![0u64; layout.blocks.len()];
+    for (subband, sum) in costs.iter_mut().enumerate() {
+        keep(kept, quantizer, subband, first_channel, channels);
+        let sign_bits = u32::from(subband > 0 || signed);
+        let walked = Places { layout }.for_each(subband, |offset, places, place| {
+            let (neighbours, own) = rows.at(places, place);
+            prepared.model.bins(subband, first_channel, &neighbours, bins);
+            for &slot in &*kept {
+                let magnitude = indices.block(layout, subband, slot)[offset].unsigned_abs();
+                let class = class(magnitude);
+                let table = prepared.model.table_of(subband)[bins[slot] as usize];
+                let raw = if class > 0 { rest_bits(magnitude, class) + sign_bits } else { 0 };
+                *sum += u64::from(prepared.costs[table as usize][class as usize]) + (u64::from(raw) << 16);
+                own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
+            }
+            Ok(())
+        });
+        walked.expect("the walk does not fail");
+    }
+    costs
+}
+
+fn has_negative_approximation(quantizer: &PlaneQuantizer, indices: &IndexBlocks) -> bool {
+    (0..indices.channels()).any(|slot| indices.block(&quantizer.layout, 0, slot).iter().any(|&index| index < 0))
 }
 
 /// The slots whose channels keep a subband.

@@ -1,7 +1,9 @@
 //! Magic numbers and the version of the format.
 
-/// Version of streams, packets and profiles that this library writes.
+/// Version of streams, packets and profiles that need nothing newer.
 pub(crate) const VERSION: u8 = 1;
+/// Version of those with activity models or payloads, and the newest that this library knows.
+pub(crate) const ACTIVITY_VERSION: u8 = 2;
 
 /// First bytes of a stream.
 pub(crate) const STREAM_MAGIC: [u8; 4] = *b"SBD\x1a";
