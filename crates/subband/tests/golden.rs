@@ -13,14 +13,15 @@ use subband::{
     TapCodec, Target, Tensor, TensorData, TensorView, Wavelet, compress, compress_with_profile, decompress,
 };
 
+/// A file of the folder of its version, such as `v1/haar-f32.sbd`.
 fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// The bytes of a golden file, after `current` was written there if asked for.
 fn stored(name: &str, current: &[u8]) -> Vec<u8> {
     if std::env::var_os("SUBBAND_BLESS").is_some() {
-        fs::create_dir_all(golden("")).unwrap();
+        fs::create_dir_all(golden(name).parent().unwrap()).unwrap();
         fs::write(golden(name), current).unwrap();
     }
     fs::read(golden(name)).unwrap()
@@ -53,12 +54,12 @@ fn bytes_of(tensor: &Tensor) -> Vec<u8> {
 
 fn check(name: &str, tensor: &Tensor, config: &Config) {
     let stream = compress(&tensor.view(), config).unwrap().bytes;
-    let golden = stored(&format!("{name}.sbd"), &stream);
+    let golden = stored(&format!("v1/{name}.sbd"), &stream);
     assert_eq!(stream, golden, "{name}: other bytes are written than in this version's golden file");
     let decoded = decompress(&golden, &DecompressOptions::default()).unwrap();
     assert_eq!((decoded.dtype(), decoded.shape()), (tensor.dtype(), tensor.shape()));
     let decoded = bytes_of(&decoded);
-    assert_eq!(decoded, stored(&format!("{name}.raw"), &decoded), "{name}: other values are decoded");
+    assert_eq!(decoded, stored(&format!("v1/{name}.raw"), &decoded), "{name}: other values are decoded");
 }
 
 #[test]
@@ -99,10 +100,25 @@ fn self_contained_streams() {
 
 #[test]
 fn profiles_packets_and_their_streams() {
+    profile_files("v1", |_, _| {});
+}
+
+#[test]
+fn activity_models() {
+    profile_files("v2", |calibrator, map| {
+        calibrator.fit();
+        calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
+    });
+}
+
+/// A profile of two taps, calibrated by one map and whatever `calibrate` does then, and a packet and a stream of each.
+fn profile_files(folder: &str, calibrate: impl Fn(&mut TapCalibrator, &[f32])) {
+    let stored = |name: &str, current: &[u8]| stored(&format!("{folder}/{name}"), current);
     let (shape, values) = ([4, 8, 8], map(4 * 8 * 8));
     let tap = |name: &str, coding: Coding| {
         let mut calibrator = TapCalibrator::new(name, shape, coding).unwrap();
         calibrator.observe(&values, &mut Scratch::default(), &mut vec![0.0; values.len()]).unwrap();
+        calibrate(&mut calibrator, &values);
         calibrator.finish()
     };
     let thesis = Coding::new(Wavelet::Db2, 3, Steps::Uniform(5.0)).with_prescale(2.0 / 255.0).with_index_bits(8);
