@@ -3,7 +3,6 @@
 use crate::coding::Coding;
 use crate::config::{Config, NonFinite, Target, chunk_channels};
 use crate::effort::Effort;
-use crate::entropy::{ContextTables, Histogram};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
     Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum,
@@ -14,8 +13,8 @@ use crate::profile::Profile;
 use crate::quantize::Steps;
 use crate::rate::search_step;
 use crate::report::{ErrorSum, Report};
+use crate::stream_model::choose_model;
 use crate::tensor::{Geometry, TensorView, through_dtype};
-use crate::wavelet::SubbandLayout;
 
 /// A stream and what it achieved.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +50,7 @@ pub fn compress(tensor: &TensorView, config: &Config) -> Result<Compressed> {
     config.validate(tensor)?;
     let grid = ChunkGrid { geometry: tensor.geometry(), channels_per_chunk: config.chunk_channels(&tensor.geometry()) };
     let attempt = |steps: Steps, measure: bool| {
-        let job = Job { tensor, grid, non_finite: config.non_finite, measure };
+        let job = Job { tensor, grid, non_finite: config.non_finite, measure, effort: config.effort };
         job.run(config.coding(steps), None)
     };
     match &config.target {
@@ -101,7 +100,8 @@ pub fn compress_with_profile(
         return Err(Error::invalid(format!("dtype {}: profiles code f32, f16 and bf16", tensor.dtype())));
     }
     let grid = ChunkGrid { geometry, channels_per_chunk: chunk_channels(options.channels_per_chunk, &geometry) };
-    let job = Job { tensor, grid, non_finite: options.non_finite, measure: options.measure_error };
+    let (non_finite, measure, effort) = (options.non_finite, options.measure_error, options.effort);
+    let job = Job { tensor, grid, non_finite, measure, effort };
     let model = tap.model_for(options.effort);
     let source = TableSource::Profile(tap.hash(), model.payload_kind());
     job.run(tap.coding().clone(), Some((source, model)))
@@ -113,6 +113,7 @@ struct Job<'a> {
     grid: ChunkGrid,
     non_finite: NonFinite,
     measure: bool,
+    effort: Effort,
 }
 
 /// Indices of a chunk and what was done to get them.
@@ -135,9 +136,9 @@ impl Job<'_> {
         // 2. Count tokens and make the tables, unless a profile brings them.
         let (source, model) = model.unwrap_or_else(|| {
             quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
-            let histograms = count_tokens(&quantizer.layout, channels, &chunks);
-            let tables = ContextTables::for_stream(&histograms.counts, histograms.channels);
-            let model = EntropyModel::OrderZero(tables);
+            let indices: Vec<(usize, &IndexBlocks)> =
+                chunks.iter().enumerate().map(|(i, c)| (self.grid.chunk(i).first_channel, &c.indices)).collect();
+            let model = choose_model(&quantizer, channels, &indices, self.effort);
             (TableSource::Stream(quantizer.coding.clone(), model.clone()), model)
         });
         let coder = ChunkCoder::for_encoding(model);
@@ -290,33 +291,6 @@ impl Job<'_> {
             error: None,
         }
     }
-}
-
-/// Token counts by subband and channel, subband-major.
-struct TokenCounts {
-    counts: Vec<Histogram>,
-    /// Channels told apart: all, or 1 where counting each would take too much memory.
-    channels: usize,
-}
-
-/// More contexts than this are not worth their tables.
-const MAX_CONTEXTS: usize = 1 << 14;
-
-fn count_tokens(layout: &SubbandLayout, channels: usize, chunks: &[QuantizedChunk]) -> TokenCounts {
-    let subbands = layout.blocks.len();
-    let told_apart = if subbands * channels <= MAX_CONTEXTS { channels } else { 1 };
-    let mut counts = vec![Histogram::EMPTY; subbands * told_apart];
-    let per_item = if chunks.is_empty() { 1 } else { channels.div_ceil(chunks[0].indices.channels()) };
-    for (number, chunk) in chunks.iter().enumerate() {
-        let first_channel = number % per_item * chunks[0].indices.channels();
-        for subband in 0..subbands {
-            for slot in 0..chunk.indices.channels() {
-                let channel = (first_channel + slot) % told_apart;
-                counts[subband * told_apart + channel].count(chunk.indices.block(layout, subband, slot));
-            }
-        }
-    }
-    TokenCounts { counts, channels: told_apart }
 }
 
 /// Header, then each payload with its checksum.

@@ -1,6 +1,7 @@
 //! What a caller asks of [`compress`](crate::compress).
 
 use crate::coding::Coding;
+use crate::effort::Effort;
 use crate::error::{Error, Result};
 use crate::mask::ChannelMask;
 use crate::quantize::Steps;
@@ -69,6 +70,8 @@ pub struct Config {
     pub non_finite: NonFinite,
     /// Channels of an independently decodable chunk; default as many as give 65,536 values. In the stream.
     pub channels_per_chunk: Option<usize>,
+    /// Work of the entropy coder. Default as its type's. The stream says what became of it.
+    pub effort: Effort,
     /// Decode again and report the error; costs about as much as decompressing. Targets of error or PSNR
     /// always do. Default false.
     pub measure_error: bool,
@@ -86,6 +89,7 @@ impl Default for Config {
             mask: None,
             non_finite: NonFinite::Refuse,
             channels_per_chunk: None,
+            effort: Effort::default(),
             measure_error: false,
         }
     }
@@ -95,6 +99,12 @@ impl Config {
     /// With another wavelet and number of levels.
     pub fn with_wavelet(mut self, wavelet: Wavelet, levels: u8) -> Self {
         (self.wavelet, self.levels) = (wavelet, levels);
+        self
+    }
+
+    /// With another effort.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
         self
     }
 

@@ -30,6 +30,7 @@ mod profile;
 mod quantize;
 mod rate;
 mod report;
+mod stream_model;
 mod tap_codec;
 mod tensor;
 mod wavelet;

@@ -8,10 +8,11 @@ use crate::entropy::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    ChunkCoder, ChunkScratch, EntropyModel, Header, PayloadKind, TableSource, open_packet, write_packet,
+    ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet,
 };
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
+use crate::stream_model::choose_model;
 use crate::tensor::DType;
 
 /// Working memory of [`TapCodec`] and [`TapCalibrator`]; one for each thread, any taps.
@@ -123,10 +124,7 @@ impl TapCodec {
     /// The map that `scratch` was last used for as a self-contained stream, its tables inside.
     pub fn self_contained(&self, scratch: &mut Scratch) -> Vec<u8> {
         let MapQuantizer { quantizer, channels, shape, .. } = &self.map;
-        let mut histograms = self.map.no_counts();
-        self.map.count(&scratch.indices, &mut histograms);
-        let tables = ContextTables::for_stream(&histograms, *channels);
-        let model = EntropyModel::OrderZero(tables);
+        let model = choose_model(quantizer, *channels, &[(0, &scratch.indices)], self.effort);
         let coder = ChunkCoder::for_encoding(model.clone());
         scratch.payload.clear();
         coder.encode(quantizer, 0, &scratch.indices, &mut scratch.chunk, &mut scratch.payload);
@@ -219,7 +217,7 @@ impl TapCalibrator {
     /// Clusters the contexts into tables.
     pub fn finish(self) -> TapProfile {
         let tables = ContextTables::for_profile(&self.histograms, self.map.channels);
-        let activity = self.activity.map(ActivityCounts::finish);
+        let activity = self.activity.map(|counts| counts.finish(false));
         TapProfile::new(self.map.name, self.map.shape, self.map.quantizer.coding, tables, activity)
     }
 }

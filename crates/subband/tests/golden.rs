@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use half::{bf16, f16};
 use subband::{
-    ChannelMask, Coding, Config, DecompressOptions, Limits, Profile, ProfileOptions, Scratch, Steps, TapCalibrator,
+    ChannelMask, Coding, Config, DecompressOptions, Effort, Limits, Profile, ProfileOptions, Scratch, Steps, TapCalibrator,
     TapCodec, Target, Tensor, TensorData, TensorView, Wavelet, compress, compress_with_profile, decompress,
 };
 
@@ -53,13 +53,17 @@ fn bytes_of(tensor: &Tensor) -> Vec<u8> {
 }
 
 fn check(name: &str, tensor: &Tensor, config: &Config) {
-    let stream = compress(&tensor.view(), config).unwrap().bytes;
-    let golden = stored(&format!("v1/{name}.sbd"), &stream);
+    check_version("v1", Effort::Fast, name, tensor, config);
+}
+
+fn check_version(version: &str, effort: Effort, name: &str, tensor: &Tensor, config: &Config) {
+    let stream = compress(&tensor.view(), &config.clone().with_effort(effort)).unwrap().bytes;
+    let golden = stored(&format!("{version}/{name}.sbd"), &stream);
     assert_eq!(stream, golden, "{name}: other bytes are written than in this version's golden file");
     let decoded = decompress(&golden, &DecompressOptions::default()).unwrap();
     assert_eq!((decoded.dtype(), decoded.shape()), (tensor.dtype(), tensor.shape()));
     let decoded = bytes_of(&decoded);
-    assert_eq!(decoded, stored(&format!("v1/{name}.raw"), &decoded), "{name}: other values are decoded");
+    assert_eq!(decoded, stored(&format!("{version}/{name}.raw"), &decoded), "{name}: other values are decoded");
 }
 
 #[test]
@@ -105,6 +109,11 @@ fn profiles_packets_and_their_streams() {
 
 #[test]
 fn activity_models() {
+    let long = Tensor::new(map(4 * 128 * 128), &[2, 2, 128, 128]).unwrap();
+    let config = Config::default().with_target(Target::Step(0.125)).with_channels_per_chunk(1);
+    check_version("v2", Effort::Default, "activity-f32", &long, &config);
+    let bytes = fs::read(golden("v2/activity-f32.sbd")).unwrap();
+    assert_eq!(bytes[4], 2, "the model pays for itself here");
     profile_files("v2", |calibrator, map| {
         calibrator.fit();
         calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use subband::{Compressed, Config, NonFinite, Profile, ProfileOptions, Report, Target, Wavelet};
+use subband::{Compressed, Config, Effort, NonFinite, Profile, ProfileOptions, Report, Target, Wavelet};
 
 use crate::archive::{Archive, Entry};
 use crate::args::{self, Threads};
@@ -65,6 +65,10 @@ pub struct Args {
     /// Channels that decode together: fewer allow finer partial reads and more threads, and cost bytes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     channels_per_chunk: Option<u32>,
+
+    /// Work of the entropy coder: fast or default; default takes fewer bytes
+    #[arg(long, value_name = "EFFORT", default_value_t)]
+    effort: Effort,
 
     /// Compress only the tensor of this name; may be given several times
     #[arg(long, value_name = "NAME")]
@@ -164,6 +168,7 @@ fn compress(named: &NamedTensor, profile: Option<&Profile>, args: &Args, measure
         options.non_finite = non_finite;
         options.channels_per_chunk = channels_per_chunk;
         options.measure_error = measure_error;
+        options.effort = args.effort;
         return Ok(subband::compress_with_profile(&view, profile, tap, &options)?);
     }
     let mut config = Config::default();
@@ -174,6 +179,7 @@ fn compress(named: &NamedTensor, profile: Option<&Profile>, args: &Args, measure
     config.non_finite = non_finite;
     config.channels_per_chunk = channels_per_chunk;
     config.measure_error = measure_error;
+    config.effort = args.effort;
     Ok(subband::compress(&view, &config)?)
 }
 

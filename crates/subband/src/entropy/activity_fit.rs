@@ -128,9 +128,9 @@ impl ActivityCounts {
         }
     }
 
-    /// The model with tables for what was counted.
-    pub fn finish(self) -> ActivityModel {
-        let limits = ClusterLimits { max_tables: MAX_MAGNITUDE_TABLES, tables_cost: false };
+    /// The model with tables for what was counted; fewer of them if they cost bits in a stream.
+    pub fn finish(self, tables_cost: bool) -> ActivityModel {
+        let limits = ClusterLimits { max_tables: MAX_MAGNITUDE_TABLES, tables_cost };
         let (table_of, counts) = cluster(&self.counts, limits);
         let tables = counts
             .iter()
@@ -235,7 +235,7 @@ mod tests {
         moments.count([0; NEIGHBOURS], 1);
         let mut counts = ActivityCounts::fit(&[moments], 1);
         counts.count(0, 0, [0; NEIGHBOURS], 1);
-        let model = counts.finish();
+        let model = counts.finish(false);
         assert_eq!(model.tables().len(), 1);
         assert!(model.tables()[0].frequency(1) > 30_000);
     }

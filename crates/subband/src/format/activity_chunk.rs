@@ -265,7 +265,7 @@ mod tests {
         for_each_index(layout, channels, at, keeps, &mut rows, |subband, channel, neighbours, index| {
             counts.count(subband, channel, neighbours, index);
         });
-        counts.finish()
+        counts.finish(false)
     }
 
     fn encode(quantizer: &PlaneQuantizer, prepared: &PreparedActivity, indices: &IndexBlocks) -> Vec<u8> {
