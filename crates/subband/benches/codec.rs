@@ -3,7 +3,7 @@
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use subband::{
-    Coding, Config, DecompressOptions, Scratch, Steps, TapCalibrator, TapCodec, Target, TensorView, Wavelet, compress,
+    Coding, Config, DecompressOptions, Effort, Scratch, Steps, TapCalibrator, TapCodec, Target, TensorView, Wavelet, compress,
     decompress,
 };
 
@@ -65,18 +65,27 @@ fn memcpy_large(bencher: Bencher) {
     bencher.counter(BytesCount::of_slice(&map)).bench_local(|| copy.copy_from_slice(black_box(&map)));
 }
 
-fn small_codec(map: &[f32]) -> TapCodec {
-    let coding = Coding::new(Wavelet::Haar, 3, Steps::Uniform(0.5)).with_nonnegative(true);
-    let mut calibrator = TapCalibrator::new("tap", SMALL, coding).unwrap();
-    calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
-    TapCodec::new(&calibrator.finish()).unwrap()
+/// A codec for maps of a shape, calibrated on this one.
+fn tap_codec(map: &[f32], shape: [usize; 3], effort: Effort) -> TapCodec {
+    let coding = Coding::new(Wavelet::Haar, if shape == SMALL { 3 } else { 2 }, Steps::Uniform(0.5));
+    let mut calibrator = TapCalibrator::new("tap", shape, coding.with_nonnegative(true)).unwrap();
+    let mut observe = |calibrator: &mut TapCalibrator| {
+        calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
+    };
+    observe(&mut calibrator);
+    calibrator.fit();
+    observe(&mut calibrator);
+    TapCodec::new(&calibrator.finish()).unwrap().with_effort(effort)
 }
 
-/// One batch-1 map of 16x32x32 against a profile.
-#[divan::bench]
-fn compress_packet(bencher: Bencher) {
-    let map = relu_map(SMALL);
-    let codec = small_codec(&map);
+/// Shape of the map and effort: batch-1 maps against a profile.
+const PACKETS: [([usize; 3], Effort); 4] =
+    [(SMALL, Effort::Fast), (SMALL, Effort::Default), (LARGE, Effort::Fast), (LARGE, Effort::Default)];
+
+#[divan::bench(args = PACKETS)]
+fn compress_packet(bencher: Bencher, (shape, effort): ([usize; 3], Effort)) {
+    let map = relu_map(shape);
+    let codec = tap_codec(&map, shape, effort);
     let (mut scratch, mut packet) = (Scratch::default(), Vec::new());
     bencher.counter(BytesCount::of_slice(&map)).bench_local(|| {
         packet.clear();
@@ -84,10 +93,10 @@ fn compress_packet(bencher: Bencher) {
     });
 }
 
-#[divan::bench]
-fn decompress_packet(bencher: Bencher) {
-    let map = relu_map(SMALL);
-    let codec = small_codec(&map);
+#[divan::bench(args = PACKETS)]
+fn decompress_packet(bencher: Bencher, (shape, effort): ([usize; 3], Effort)) {
+    let map = relu_map(shape);
+    let codec = tap_codec(&map, shape, effort);
     let (mut scratch, mut packet, mut decoded) = (Scratch::default(), Vec::new(), vec![0.0; map.len()]);
     codec.compress(&map, &mut scratch, &mut packet).unwrap();
     bencher

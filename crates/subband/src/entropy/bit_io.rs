@@ -73,6 +73,14 @@ impl<'a> BitReader<'a> {
 
     /// The next `count` bits, up to 32. Error: the bytes end.
     pub fn read(&mut self, count: u32) -> Result<u32> {
+        if self.pending_bits < count
+            && let Some(word) = self.bytes.get(self.position..).and_then(<[u8]>::first_chunk::<4>)
+        {
+            // At most 31 bits are pending, so 32 more fit.
+            self.pending |= u64::from(u32::from_le_bytes(*word)) << self.pending_bits;
+            self.pending_bits += 32;
+            self.position += 4;
+        }
         while self.pending_bits < count {
             let &byte = self.bytes.get(self.position).ok_or_else(|| Error::truncated("bit field"))?;
             self.pending |= u64::from(byte) << self.pending_bits;
@@ -100,10 +108,11 @@ impl<'a> BitReader<'a> {
 
     /// Ends the bit field: the padding must be zero. Returns the number of bytes read.
     pub fn finish(self) -> Result<usize> {
-        if self.pending != 0 || self.pending_bits >= 8 {
+        if self.pending & ((1 << (self.pending_bits % 8)) - 1) != 0 {
             return Err(Error::corrupt("the padding of a bit field is not zero"));
         }
-        Ok(self.position)
+        // Whole bytes that were only looked ahead at.
+        Ok(self.position - (self.pending_bits / 8) as usize)
     }
 }
 

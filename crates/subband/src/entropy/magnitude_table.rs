@@ -54,8 +54,9 @@ impl MagnitudeTable {
     /// The class whose interval holds `slot`, below the scale.
     #[inline]
     pub fn class_at(&self, slot: u32) -> u8 {
-        // Compared with all starts at once; the first is 0.
-        self.starts.iter().map(|&start| u8::from(u32::from(start) <= slot)).sum::<u8>() - 1
+        // Compared with all starts at once, as signed numbers, which x86 has an instruction for; the first start is 0.
+        let slot = slot as i16;
+        self.starts.iter().map(|&start| i16::from(start as i16 <= slot)).sum::<i16>() as u8 - 1
     }
 
     /// What each class costs, in units of 2^-16 bits.

@@ -2,7 +2,7 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    ActivityModel, BitReader, BitWriter, CLASSES, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE, MagnitudeRows,
+    ActivityModel, BINS, BitReader, BitWriter, CLASSES, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE, MagnitudeRows,
     NEIGHBOUR_CAP, Places, RansDecoder, class, encode_magnitudes, lane_bits_for, read_rest, rest_bits, write_rest,
 };
 use crate::error::{Error, Result};
@@ -63,11 +63,12 @@ pub(crate) fn encode_activity_chunk(
         keep(kept, quantizer, subband, first_channel, channels);
         let table_of = prepared.model.table_of(subband);
         let has_signs = subband > 0 || signed;
+        let (blocks, length) = (indices.subband(layout, subband), layout.blocks[subband].len());
         let walked = Places { layout }.for_each(subband, |offset, places, place| {
             let (neighbours, own) = rows.at(places, place);
             prepared.model.bins(subband, first_channel, &neighbours, bins);
             for &slot in &*kept {
-                let index = indices.block(layout, subband, slot)[offset];
+                let index = blocks[slot * length + offset];
                 let magnitude = index.unsigned_abs();
                 let (table, class) = (table_of[bins[slot] as usize], class(magnitude));
                 cost += u64::from(prepared.costs[table as usize][class as usize]);
@@ -129,13 +130,15 @@ pub(crate) fn decode_activity_chunk(
         if kept.len() < channels {
             (0..channels).for_each(|slot| indices.block_mut(layout, subband, slot).fill(0));
         }
-        let table_of = prepared.model.table_of(subband);
+        let (tables, table_of) = (prepared.model.tables(), prepared.model.table_of(subband));
         let has_signs = subband > 0 || mode & SIGNED_APPROXIMATION != 0;
+        let (blocks, length) = (indices.subband_mut(layout, subband), layout.blocks[subband].len());
         Places { layout }.for_each(subband, |offset, places, place| {
             let (neighbours, own) = rows.at(places, place);
             prepared.model.bins(subband, first_channel, &neighbours, bins);
             for &slot in &*kept {
-                let class = decoder.decode_magnitude(&prepared.model.tables()[table_of[bins[slot] as usize] as usize])?;
+                let table = table_of[bins[slot] as usize & (BINS - 1)];
+                let class = decoder.decode_magnitude(&tables[table as usize])?;
                 let mut index = 0;
                 if class > 0 {
                     let magnitude = read_rest(class, &mut raw_reader)?;
@@ -146,7 +149,7 @@ pub(crate) fn decode_activity_chunk(
                     let negative = has_signs && raw_reader.read(1)? == 1;
                     index = if negative { -(magnitude as i32) } else { magnitude as i32 };
                 }
-                indices.block_mut(layout, subband, slot)[offset] = index;
+                blocks[slot * length + offset] = index;
             }
             Ok(())
         })?;
