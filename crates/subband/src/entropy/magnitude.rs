@@ -40,6 +40,7 @@ pub(crate) fn write_rest(magnitude: u32, class: u8, writer: &mut BitWriter) {
     let rest = magnitude - FIRST[class as usize];
     match class as usize {
         ..8 => {}
+        // Few magnitudes are that large.
         15 => writer.write_exp_golomb(rest, LAST_ORDER),
         class => writer.write(rest, RAW_BITS[class]),
     }

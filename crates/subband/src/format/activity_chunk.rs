@@ -8,6 +8,8 @@ use crate::entropy::{
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 
+/// Bits of the classes of a chunk for each that is not 0, zeros' included; for choosing lanes.
+const BITS_A_NONZERO_CLASS: u64 = 3;
 /// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
 const HAS_RAW_BITS: u8 = 1 << 3;
 /// Bit of the first byte that says that indices of the approximation have signs.
@@ -54,10 +56,10 @@ pub(crate) fn encode_activity_chunk(
     let (layout, channels) = (&quantizer.layout, indices.channels());
     rows.reset(layout.plane(), channels);
     bins.resize(channels, 0);
-    classes.clear();
     raw.clear();
-    let mut cost = 0u64;
-    let mut raw_bits = 0u64;
+    classes.resize(layout.plane() * channels, (0, 0));
+    let mut count = 0;
+    let mut nonzero = 0u64;
     let signed = has_negative_approximation(quantizer, indices);
     for subband in 0..layout.blocks.len() {
         keep(kept, quantizer, subband, first_channel, channels);
@@ -71,11 +73,11 @@ pub(crate) fn encode_activity_chunk(
                 let index = blocks[slot * length + offset];
                 let magnitude = index.unsigned_abs();
                 let (table, class) = (table_of[bins[slot] as usize], class(magnitude));
-                cost += u64::from(prepared.costs[table as usize][class as usize]);
-                classes.push((table, class));
+                classes[count] = (table, class);
+                count += 1;
                 own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
                 if class > 0 {
-                    raw_bits += u64::from(rest_bits(magnitude, class)) + u64::from(has_signs);
+                    nonzero += 1;
                     write_rest(magnitude, class, raw);
                     if has_signs {
                         raw.write(u32::from(index < 0), 1);
@@ -86,15 +88,16 @@ pub(crate) fn encode_activity_chunk(
         });
         walked.expect("encoding does not fail");
     }
-    let lane_bits = lane_bits_for(cost >> 16);
+    // About what classes cost in maps of one or two bits a value; exact costs would take a look-up for each.
+    let lane_bits = lane_bits_for(nonzero * BITS_A_NONZERO_CLASS);
+    let raw = raw.finish();
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    out.push(lane_bits as u8 | flag(raw_bits > 0, HAS_RAW_BITS) | flag(signed, SIGNED_APPROXIMATION));
-    if raw_bits > 0 {
-        let raw = raw.finish();
+    out.push(lane_bits as u8 | flag(!raw.is_empty(), HAS_RAW_BITS) | flag(signed, SIGNED_APPROXIMATION));
+    if !raw.is_empty() {
         put_varint(out, raw.len() as u64);
         out.extend_from_slice(raw);
     }
-    encode_magnitudes(&prepared.encode, classes, lane_bits, out);
+    encode_magnitudes(&prepared.encode, &classes[..count], lane_bits, out);
 }
 
 /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
