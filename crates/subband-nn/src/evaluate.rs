@@ -31,11 +31,13 @@ pub struct EvaluateOptions {
     pub self_contained: bool,
     /// Work of the entropy coder. Default: as its type's.
     pub effort: Effort,
+    /// Rate-distortion optimised indices: a bit is worth so many squared steps, 0 to 10. Default 0, plain rounding.
+    pub rdo: f32,
 }
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        Self { weights: String::new(), uncompressed: true, self_contained: true, effort: Effort::default() }
+        Self { weights: String::new(), uncompressed: true, self_contained: true, effort: Effort::default(), rdo: 0.0 }
     }
 }
 
@@ -55,6 +57,12 @@ impl EvaluateOptions {
     /// With another effort.
     pub fn with_effort(mut self, effort: Effort) -> Self {
         self.effort = effort;
+        self
+    }
+
+    /// With rate-distortion optimised indices.
+    pub fn with_rdo(mut self, lambda: f32) -> Self {
+        self.rdo = lambda;
         self
     }
 

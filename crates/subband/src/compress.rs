@@ -1,7 +1,7 @@
 //! A tensor to a stream. The steps are those of FORMAT.md, "Encoding a stream".
 
 use crate::coding::Coding;
-use crate::config::{Config, NonFinite, Target, chunk_channels};
+use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
 use crate::effort::Effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
@@ -50,7 +50,7 @@ pub fn compress(tensor: &TensorView, config: &Config) -> Result<Compressed> {
     config.validate(tensor)?;
     let grid = ChunkGrid { geometry: tensor.geometry(), channels_per_chunk: config.chunk_channels(&tensor.geometry()) };
     let attempt = |steps: Steps, measure: bool| {
-        let job = Job { tensor, grid, non_finite: config.non_finite, measure, effort: config.effort };
+        let job = Job { tensor, grid, non_finite: config.non_finite, measure, effort: config.effort, rdo: config.rdo };
         job.run(config.coding(steps), None)
     };
     match &config.target {
@@ -71,6 +71,8 @@ pub struct ProfileOptions {
     pub channels_per_chunk: Option<usize>,
     /// Decode again and report the error. Default false.
     pub measure_error: bool,
+    /// Rate-distortion optimised indices, as in [`Config`](crate::Config). Default 0, plain rounding.
+    pub rdo: f32,
     /// Work of the entropy coder. Default as its type's; a tap without an activity model is coded fast.
     pub effort: Effort,
 }
@@ -100,8 +102,9 @@ pub fn compress_with_profile(
         return Err(Error::invalid(format!("dtype {}: profiles code f32, f16 and bf16", tensor.dtype())));
     }
     let grid = ChunkGrid { geometry, channels_per_chunk: chunk_channels(options.channels_per_chunk, &geometry) };
+    validate_rdo(options.rdo)?;
     let (non_finite, measure, effort) = (options.non_finite, options.measure_error, options.effort);
-    let job = Job { tensor, grid, non_finite, measure, effort };
+    let job = Job { tensor, grid, non_finite, measure, effort, rdo: options.rdo };
     let model = tap.model_for(options.effort);
     let source = TableSource::Profile(tap.hash(), model.payload_kind());
     job.run(tap.coding().clone(), Some((source, model)))
@@ -114,11 +117,14 @@ struct Job<'a> {
     non_finite: NonFinite,
     measure: bool,
     effort: Effort,
+    rdo: f32,
 }
 
 /// Indices of a chunk and what was done to get them.
 struct QuantizedChunk {
     indices: IndexBlocks,
+    /// Coefficients' magnitudes in steps, if indices are optimised.
+    scaled: Vec<f32>,
     saturated: u64,
     replaced: u64,
     negative: bool,
@@ -131,17 +137,24 @@ impl Job<'_> {
         let mut quantizer = PlaneQuantizer::new(coding, channels, height, width)?;
 
         // 1. Transform and quantize every chunk.
-        let chunks = self.quantize(&quantizer)?;
+        let mut chunks = self.quantize(&quantizer)?;
 
         // 2. Count tokens and make the tables, unless a profile brings them.
+        let from_profile = model.is_some();
         let (source, model) = model.unwrap_or_else(|| {
             quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
-            let indices: Vec<(usize, &IndexBlocks)> =
-                chunks.iter().enumerate().map(|(i, c)| (self.grid.chunk(i).first_channel, &c.indices)).collect();
-            let model = choose_model(&quantizer, channels, &indices, self.effort);
-            (TableSource::Stream(quantizer.coding.clone(), model.clone()), model)
+            self.stream_model(&quantizer, &chunks)
         });
-        let coder = ChunkCoder::for_encoding(model);
+        let mut coder = ChunkCoder::for_encoding(model);
+        let mut source = source;
+        if self.rdo > 0.0 && !quantizer.coding.lossless {
+            chunks = self.optimize(&quantizer, &coder, chunks)?;
+            // The tables of a stream hold what is in it.
+            if !from_profile {
+                let (anew, model) = self.stream_model(&quantizer, &chunks);
+                (source, coder) = (anew, ChunkCoder::for_encoding(model));
+            }
+        }
 
         // 3. Code every chunk.
         let payloads =
@@ -170,6 +183,27 @@ impl Job<'_> {
         Ok(Compressed { report: Report { error, ..report }, bytes })
     }
 
+    fn stream_model(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> (TableSource, EntropyModel) {
+        let indices: Vec<(usize, &IndexBlocks)> =
+            chunks.iter().enumerate().map(|(i, c)| (self.grid.chunk(i).first_channel, &c.indices)).collect();
+        let model = choose_model(quantizer, self.grid.geometry.channels, &indices, self.effort);
+        (TableSource::Stream(quantizer.coding.clone(), model.clone()), model)
+    }
+
+    fn optimize(
+        &self,
+        quantizer: &PlaneQuantizer,
+        coder: &ChunkCoder,
+        chunks: Vec<QuantizedChunk>,
+    ) -> Result<Vec<QuantizedChunk>> {
+        parallel::map(chunks, |scratch: &mut ChunkScratch, number, mut chunk| {
+            let first_channel = self.grid.chunk(number).first_channel;
+            coder.optimize(self.rdo, quantizer, first_channel, &chunk.scaled, &mut chunk.indices, scratch);
+            chunk.scaled = Vec::new();
+            Ok(chunk)
+        })
+    }
+
     fn quantize(&self, quantizer: &PlaneQuantizer) -> Result<Vec<QuantizedChunk>> {
         #[derive(Default)]
         struct State {
@@ -179,9 +213,17 @@ impl Job<'_> {
         }
         let layout = &quantizer.layout;
         parallel::map(self.chunks(), |state: &mut State, _, chunk| {
-            let mut quantized =
-                QuantizedChunk { indices: IndexBlocks::default(), saturated: 0, replaced: 0, negative: false };
+            let mut quantized = QuantizedChunk {
+                indices: IndexBlocks::default(),
+                scaled: Vec::new(),
+                saturated: 0,
+                replaced: 0,
+                negative: false,
+            };
             quantized.indices.reset(layout, chunk.channels);
+            if self.rdo > 0.0 {
+                quantized.scaled.resize(layout.plane() * chunk.channels, 0.0);
+            }
             state.plane.resize(layout.plane(), 0.0);
             state.integer_plane.resize(layout.plane(), 0);
             for slot in 0..chunk.channels {
@@ -196,6 +238,10 @@ impl Job<'_> {
                     let plane = &mut state.plane;
                     quantized.saturated +=
                         quantizer.forward(channel, plane, slot, &mut state.buffers, &mut quantized.indices) as u64;
+                    if self.rdo > 0.0 {
+                        let scaled = &mut quantized.scaled;
+                        quantizer.scaled_magnitudes(channel, slot, chunk.channels, &state.buffers, scaled);
+                    }
                 }
             }
             Ok(quantized)

@@ -70,6 +70,9 @@ pub struct Config {
     pub non_finite: NonFinite,
     /// Channels of an independently decodable chunk; default as many as give 65,536 values. In the stream.
     pub channels_per_chunk: Option<usize>,
+    /// Rate-distortion optimised indices: a bit is worth so many squared steps of error, 0 to 10; 0 is plain rounding.
+    /// Default 0. Not in the stream, and not for lossless ones.
+    pub rdo: f32,
     /// Work of the entropy coder. Default as its type's. The stream says what became of it.
     pub effort: Effort,
     /// Decode again and report the error; costs about as much as decompressing. Targets of error or PSNR
@@ -89,6 +92,7 @@ impl Default for Config {
             mask: None,
             non_finite: NonFinite::Refuse,
             channels_per_chunk: None,
+            rdo: 0.0,
             effort: Effort::default(),
             measure_error: false,
         }
@@ -99,6 +103,12 @@ impl Config {
     /// With another wavelet and number of levels.
     pub fn with_wavelet(mut self, wavelet: Wavelet, levels: u8) -> Self {
         (self.wavelet, self.levels) = (wavelet, levels);
+        self
+    }
+
+    /// With rate-distortion optimised indices.
+    pub fn with_rdo(mut self, lambda: f32) -> Self {
+        self.rdo = lambda;
         self
     }
 
@@ -179,6 +189,7 @@ impl Config {
             }
             _ => {}
         }
+        validate_rdo(self.rdo)?;
         if let NonFinite::Replace { nan, positive, negative } = self.non_finite
             && ![nan, positive, negative].into_iter().all(f32::is_finite)
         {
@@ -221,5 +232,12 @@ fn positive(name: &str, value: f64) -> Result<()> {
     match value.is_finite() && value > 0.0 {
         true => Ok(()),
         false => Err(Error::invalid(format!("{name} is {value}: it must be positive and finite"))),
+    }
+}
+/// Checks a price of bits for rate-distortion optimised indices.
+pub(crate) fn validate_rdo(lambda: f32) -> Result<()> {
+    match (0.0..=10.0).contains(&lambda) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("rdo is {lambda}: allowed are 0 to 10"))),
     }
 }

@@ -116,6 +116,25 @@ impl PlaneQuantizer {
         clamped
     }
 
+    /// Magnitudes in steps of the coefficients that [`PlaneQuantizer::forward`] last left in `buffers`, laid out as the
+    /// indices of `channels` channels are.
+    pub fn scaled_magnitudes(
+        &self,
+        channel: usize,
+        slot: usize,
+        channels: usize,
+        buffers: &PlaneBuffers,
+        scaled: &mut [f32],
+    ) {
+        for (subband, block) in self.layout.blocks.iter().enumerate() {
+            let inverse = 1.0 / self.steps.step(channel, subband);
+            let target = &mut scaled[block.offset * channels + slot * block.len()..][..block.len()];
+            for (scaled, x) in target.iter_mut().zip(&buffers.coefficients[block.range()]) {
+                *scaled = x.abs() * inverse;
+            }
+        }
+    }
+
     /// The decoded plane of channel `channel` from the blocks of `slot`.
     pub fn inverse(
         &self,

@@ -6,6 +6,7 @@ use crate::effort::Effort;
 use crate::entropy::{
     ActivityCounts, ContextTables, Histogram, MagnitudeRows, Moments, NEIGHBOURS, count_moments, for_each_index,
 };
+use crate::config::validate_rdo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
     ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet,
@@ -23,6 +24,7 @@ pub struct Scratch {
     indices: IndexBlocks,
     rows: MagnitudeRows,
     plane: Vec<f32>,
+    scaled: Vec<f32>,
     payload: Vec<u8>,
 }
 
@@ -43,6 +45,7 @@ pub struct TapCodec {
     order_zero: ChunkCoder,
     activity: Option<ChunkCoder>,
     effort: Effort,
+    rdo: f32,
     hash: TapHash,
 }
 
@@ -54,6 +57,7 @@ impl TapCodec {
             order_zero: ChunkCoder::new(tap.model_for(Effort::Fast)),
             activity: tap.model(PayloadKind::Activity).map(ChunkCoder::new),
             effort: Effort::default(),
+            rdo: 0.0,
             hash: tap.hash(),
         })
     }
@@ -62,6 +66,17 @@ impl TapCodec {
     pub fn with_effort(mut self, effort: Effort) -> Self {
         self.effort = effort;
         self
+    }
+
+    /// With rate-distortion optimised indices in compressing: a bit is worth `lambda` squared steps of error, 0 (plain
+    /// rounding) to 10. Decoding is the same.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a price out of range.
+    pub fn with_rdo(mut self, lambda: f32) -> Result<Self> {
+        validate_rdo(lambda)?;
+        self.rdo = lambda;
+        Ok(self)
     }
 
     /// The coder of the effort.
@@ -82,8 +97,13 @@ impl TapCodec {
     /// # Errors
     /// `InvalidArgument` for a map of another size, `NonFinite`; `out` is as it was then.
     pub fn compress(&self, map: &[f32], scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<MapStats> {
-        let stats = self.map.forward(map, scratch)?;
+        let mut stats = self.map.forward(map, scratch, self.rdo > 0.0)?;
         let coder = self.coder();
+        if self.rdo > 0.0 {
+            let Scratch { scaled, indices, chunk, .. } = scratch;
+            coder.optimize(self.rdo, &self.map.quantizer, 0, scaled, indices, chunk);
+            stats.nonzero = nonzero(indices);
+        }
         write_packet(&self.hash, coder.payload_kind(), out, |out| {
             coder.encode(&self.map.quantizer, 0, &scratch.indices, &mut scratch.chunk, out);
         });
@@ -173,7 +193,7 @@ impl TapCalibrator {
     /// `InvalidArgument` for maps of another size, `NonFinite`.
     pub fn observe(&mut self, map: &[f32], scratch: &mut Scratch, decoded: &mut [f32]) -> Result<MapStats> {
         self.map.check_size(decoded.len())?;
-        let stats = self.map.forward(map, scratch)?;
+        let stats = self.map.forward(map, scratch, false)?;
         self.map.count(&scratch.indices, &mut self.histograms);
         let channels = self.map.channels;
         let Scratch { indices, rows, .. } = scratch;
@@ -222,6 +242,10 @@ impl TapCalibrator {
     }
 }
 
+fn nonzero(indices: &IndexBlocks) -> u64 {
+    indices.values().iter().filter(|&&index| index != 0).count() as u64
+}
+
 /// Whole maps of a fixed shape to indices and back.
 #[derive(Debug, Clone)]
 struct MapQuantizer {
@@ -257,11 +281,12 @@ impl MapQuantizer {
         )))
     }
 
-    /// Leaves the indices of `map` in `scratch.indices`.
-    fn forward(&self, map: &[f32], scratch: &mut Scratch) -> Result<MapStats> {
+    /// Leaves the indices of `map` in `scratch.indices`, and if asked the magnitudes in steps in `scratch.scaled`.
+    fn forward(&self, map: &[f32], scratch: &mut Scratch, scale: bool) -> Result<MapStats> {
         self.check_size(map.len())?;
         let plane = self.quantizer.layout.plane();
         scratch.plane.resize(plane, 0.0);
+        scratch.scaled.resize(if scale { map.len() } else { 0 }, 0.0);
         scratch.indices.reset(&self.quantizer.layout, self.channels);
         let mut saturated = 0;
         for (channel, source) in map.chunks_exact(plane).enumerate() {
@@ -279,9 +304,12 @@ impl MapQuantizer {
             scratch.plane.copy_from_slice(source);
             let (buffers, indices) = (&mut scratch.buffers, &mut scratch.indices);
             saturated += self.quantizer.forward(channel, &mut scratch.plane, channel, buffers, indices) as u64;
+            if scale {
+                let scaled = &mut scratch.scaled;
+                self.quantizer.scaled_magnitudes(channel, channel, self.channels, buffers, scaled);
+            }
         }
-        let nonzero = scratch.indices.values().iter().filter(|&&index| index != 0).count() as u64;
-        Ok(MapStats { saturated, nonzero })
+        Ok(MapStats { saturated, nonzero: nonzero(&scratch.indices) })
     }
 
     fn inverse(&self, scratch: &mut Scratch, map: &mut [f32]) {

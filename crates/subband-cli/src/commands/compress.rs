@@ -70,6 +70,10 @@ pub struct Args {
     #[arg(long, value_name = "EFFORT", default_value_t)]
     effort: Effort,
 
+    /// Rate-distortion optimised indices: a bit is worth so many squared steps of error, 0 to 10; 0 is plain rounding
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, value_parser = args::rdo, conflicts_with = "lossless")]
+    rdo: f32,
+
     /// Compress only the tensor of this name; may be given several times
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
@@ -169,6 +173,7 @@ fn compress(named: &NamedTensor, profile: Option<&Profile>, args: &Args, measure
         options.channels_per_chunk = channels_per_chunk;
         options.measure_error = measure_error;
         options.effort = args.effort;
+        options.rdo = args.rdo;
         return Ok(subband::compress_with_profile(&view, profile, tap, &options)?);
     }
     let mut config = Config::default();
@@ -180,6 +185,7 @@ fn compress(named: &NamedTensor, profile: Option<&Profile>, args: &Args, measure
     config.channels_per_chunk = channels_per_chunk;
     config.measure_error = measure_error;
     config.effort = args.effort;
+    config.rdo = args.rdo;
     Ok(subband::compress(&view, &config)?)
 }
 

@@ -85,7 +85,7 @@ impl CodedTaps {
             let site = network.sites().iter().find(|site| site.name == tap.name());
             match site {
                 Some(site) if site.shape == tap.shape() => {
-                    let codec = TapCodec::new(tap)?.with_effort(options.effort);
+                    let codec = TapCodec::new(tap)?.with_effort(options.effort).with_rdo(options.rdo)?;
                     taps.push(CodedTap { name: site.name.clone(), channels: site.shape[0], codec });
                 }
                 Some(site) => {

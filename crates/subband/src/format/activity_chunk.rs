@@ -2,11 +2,12 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    ActivityModel, BINS, BitReader, BitWriter, CLASSES, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE, MagnitudeRows,
+    ActivityModel, BINS, BitReader, BitWriter, COST_BITS, CLASSES, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE, MagnitudeRows,
     NEIGHBOUR_CAP, Places, RansDecoder, class, encode_magnitudes, lane_bits_for, read_rest, rest_bits, write_rest,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
+use crate::rate::Trade;
 
 /// Bits of the classes of a chunk for each that is not 0, zeros' included; for choosing lanes.
 const BITS_A_NONZERO_CLASS: u64 = 3;
@@ -197,6 +198,47 @@ pub(crate) fn activity_costs(
         walked.expect("the walk does not fail");
     }
     costs
+}
+
+/// Chooses indices anew, each by the table that the choices before lead to.
+pub(crate) fn trade_activity(
+    trade: &Trade,
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedActivity,
+    first_channel: usize,
+    scaled: &[f32],
+    indices: &mut IndexBlocks,
+    scratch: &mut ActivityScratch,
+) {
+    let ActivityScratch { rows, bins, kept, .. } = scratch;
+    let (layout, channels) = (&quantizer.layout, indices.channels());
+    rows.reset(layout.plane(), channels);
+    bins.resize(channels, 0);
+    let signed = has_negative_approximation(quantizer, indices);
+    for subband in 0..layout.blocks.len() {
+        keep(kept, quantizer, subband, first_channel, channels);
+        let sign_bits = u32::from(subband > 0 || signed);
+        let length = layout.blocks[subband].len();
+        let scaled = &scaled[layout.blocks[subband].offset * channels..][..length * channels];
+        let blocks = indices.subband_mut(layout, subband);
+        let walked = Places { layout }.for_each(subband, |offset, places, place| {
+            let (neighbours, own) = rows.at(places, place);
+            prepared.model.bins(subband, first_channel, &neighbours, bins);
+            for &slot in &*kept {
+                let at = slot * length + offset;
+                let costs = &prepared.costs[prepared.model.table_of(subband)[bins[slot] as usize] as usize];
+                let magnitude = trade.choose(scaled[at], blocks[at].unsigned_abs(), |magnitude| {
+                    let class = class(magnitude);
+                    let raw = if class > 0 { rest_bits(magnitude, class) + sign_bits } else { 0 };
+                    u64::from(costs[class as usize]) + (u64::from(raw) << COST_BITS)
+                });
+                blocks[at] = blocks[at].signum() * magnitude as i32;
+                own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
+            }
+            Ok(())
+        });
+        walked.expect("the walk does not fail");
+    }
 }
 
 fn has_negative_approximation(quantizer: &PlaneQuantizer, indices: &IndexBlocks) -> bool {

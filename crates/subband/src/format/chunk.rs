@@ -2,11 +2,12 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    BitReader, BitWriter, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE, RansDecoder,
+    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE, RansDecoder,
     RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
+use crate::rate::Trade;
 
 /// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
 const HAS_RAW_BITS: u8 = 1 << 3;
@@ -183,6 +184,41 @@ pub(crate) fn order_zero_costs(
     };
     let cost = |subband| (0..indices.channels()).map(|slot| cost_of_block(subband, slot)).sum();
     (0..quantizer.layout.blocks.len()).map(cost).collect()
+}
+
+/// Chooses indices anew, each by its table.
+pub(crate) fn trade_order_zero(
+    trade: &Trade,
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedTables,
+    first_channel: usize,
+    scaled: &[f32],
+    indices: &mut IndexBlocks,
+) {
+    let layout = &quantizer.layout;
+    for subband in 0..layout.blocks.len() {
+        let block = layout.blocks[subband];
+        for slot in 0..indices.channels() {
+            let channel = first_channel + slot;
+            if !quantizer.coding.keeps(channel, subband) {
+                continue;
+            }
+            let number = prepared.contexts.table_of(subband, channel) as usize;
+            let (table, costs) = (&prepared.contexts.tables()[number], &prepared.costs[number]);
+            let scaled = &scaled[block.offset * indices.channels() + slot * block.len()..][..block.len()];
+            for (index, &scaled) in indices.block_mut(layout, subband, slot).iter_mut().zip(scaled) {
+                let sign = index.signum();
+                let magnitude = trade.choose(scaled, index.unsigned_abs(), |magnitude| {
+                    let token = token(sign * magnitude as i32);
+                    let token = if table.frequency(token) > 0 { token } else { ESCAPE };
+                    // A table of a stream has no escape, and what it has no token for cannot be chosen.
+                    let impossible = if table.frequency(token) > 0 { 0 } else { u64::from(u32::MAX) };
+                    u64::from(costs[token as usize]) + (u64::from(raw_bits(token)) << COST_BITS) + (impossible << COST_BITS)
+                });
+                *index = sign * magnitude as i32;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
