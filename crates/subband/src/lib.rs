@@ -20,6 +20,7 @@ mod config;
 mod decompress;
 mod entropy;
 mod error;
+mod floats;
 mod format;
 mod inspect;
 mod mask;

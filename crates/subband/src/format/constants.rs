@@ -3,6 +3,9 @@
 /// Version of streams, packets and profiles that this library writes.
 pub(crate) const VERSION: u8 = 1;
 
+/// Version of streams that hold lossless floats. The encoder writes the lowest version that has what it needs.
+pub(crate) const VERSION_2: u8 = 2;
+
 /// First bytes of a stream.
 pub(crate) const STREAM_MAGIC: [u8; 4] = *b"SBD\x1a";
 /// First bytes of a profile.

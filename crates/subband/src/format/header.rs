@@ -3,14 +3,16 @@
 
 use super::bytes::{ByteReader, put_varint};
 use super::coding::{read_coding, write_coding};
-use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION};
+use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2};
+use super::float_model::{read_float_model, write_float_model};
 use super::limits::Limits;
 use crate::coding::Coding;
 use crate::entropy::{BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
+use crate::floats::{FloatFormat, FloatModel};
 use crate::profile::TapHash;
 use crate::tensor::{DType, Geometry};
-use crate::wavelet::subband_count;
+use crate::wavelet::{Wavelet, subband_count};
 
 /// Bit of the flags: the coding is in a profile.
 const FROM_PROFILE: u8 = 1;
@@ -20,6 +22,8 @@ const FROM_PROFILE: u8 = 1;
 pub(crate) enum TableSource {
     /// They are in the stream.
     Stream(Coding, ContextTables),
+    /// The stream holds floats without loss, with their own model. Since version 2.
+    Floats(FloatModel),
     /// They are those of a tap of a profile.
     Profile(TapHash),
 }
@@ -95,12 +99,20 @@ impl Header {
                     body.extend_from_slice(writer.finish());
                 }
             }
+            TableSource::Floats(model) => {
+                write_coding(&Coding::lossless(Wavelet::None, 0), &mut body);
+                if self.grid().len() > 0 {
+                    let format = FloatFormat::of(self.dtype).expect("the dtype is a float");
+                    write_float_model(format, model, &mut body);
+                }
+            }
         }
         self.chunk_lengths.iter().for_each(|&length| put_varint(&mut body, length as u64));
+        let version = if matches!(self.source, TableSource::Floats(_)) { VERSION_2 } else { VERSION };
 
         let mut bytes = Vec::with_capacity(body.len() + 16);
         bytes.extend_from_slice(&STREAM_MAGIC);
-        bytes.push(VERSION);
+        bytes.push(version);
         put_varint(&mut bytes, body.len() as u64);
         bytes.extend_from_slice(&body);
         let checksum = crc32fast::hash(&bytes);
@@ -119,10 +131,10 @@ impl Header {
         }
         outer.take(4)?;
         let version = outer.u8()?;
-        if version != VERSION {
+        if !(VERSION..=VERSION_2).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the stream has format version {version}: this library reads version {VERSION}"),
+                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_2}"),
             ));
         }
         let length = outer.varint()?;
@@ -157,18 +169,25 @@ impl Header {
             TableSource::Profile(TapHash(reader.tag()?))
         } else {
             let coding = read_coding(&mut reader, geometry.channels)?;
-            if coding.lossless && !dtype.is_integer() {
-                return Err(Error::corrupt(format!("a lossless stream of dtype {dtype}")));
+            match FloatFormat::of(dtype).filter(|_| coding.lossless) {
+                Some(_) if version < VERSION_2 || coding != Coding::lossless(Wavelet::None, 0) => {
+                    return Err(Error::corrupt(format!("a lossless stream of dtype {dtype} in version {version}")));
+                }
+                Some(_) if grid.len() == 0 => TableSource::Stream(coding, ContextTables::for_stream(&[], 0)),
+                Some(format) => TableSource::Floats(read_float_model(&mut reader, format)?),
+                None => {
+                    let tables = if grid.len() > 0 {
+                        let mut bits = BitReader::new(reader.rest());
+                        let tables =
+                            ContextTables::read_from(&mut bits, subband_count(coding.levels), geometry.channels)?;
+                        reader.take(bits.finish()?)?;
+                        tables
+                    } else {
+                        ContextTables::for_stream(&[], 0)
+                    };
+                    TableSource::Stream(coding, tables)
+                }
             }
-            let tables = if grid.len() > 0 {
-                let mut bits = BitReader::new(reader.rest());
-                let tables = ContextTables::read_from(&mut bits, subband_count(coding.levels), geometry.channels)?;
-                reader.take(bits.finish()?)?;
-                tables
-            } else {
-                ContextTables::for_stream(&[], 0)
-            };
-            TableSource::Stream(coding, tables)
         };
         let mut chunk_lengths = Vec::new();
         for _ in 0..grid.len() {

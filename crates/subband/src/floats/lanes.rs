@@ -1,0 +1,261 @@
+//! The entropy coder of floats: the lanes of `entropy::rans`, with a table chosen anew for every token.
+//!
+//! A token's context are its neighbours to the left and above, so a lane cannot go on before its last token
+//! is known. Each lane therefore has rows of its own, and the lanes go side by side: while one waits for its
+//! table the others proceed. Eight lanes hide the wait on the cores measured.
+
+use super::model::{CLASSES, context};
+use super::tokens::RowGrid;
+use crate::entropy::ContextTables;
+use crate::error::{Error, Result};
+
+const SCALE_BITS: u32 = 12;
+const SCALE: usize = 1 << SCALE_BITS;
+/// States are at least this between tokens, and exactly this where coding begins.
+const LOW: u32 = 1 << 16;
+/// Stands for the class of a neighbour that is not there.
+const MISSING: u8 = CLASSES as u8;
+
+/// Lanes, as a binary logarithm, for a chunk: eight, unless their states would cost more than they speed up.
+pub(crate) fn lane_bits_for_rows(rows: usize, width: usize) -> u32 {
+    if rows >= 8 && rows * width >= 2048 { 3 } else { 0 }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct EncodeToken {
+    /// ceil(2^63 / frequency), which divides exactly; see `entropy::rans`.
+    inverse: u64,
+    frequency: u32,
+    cumulative: u32,
+}
+
+/// Context tables in the forms that coding looks up.
+#[derive(Debug)]
+pub(crate) struct FloatTables {
+    /// By context.
+    table_of: [u8; 64],
+    encode: Vec<[EncodeToken; 128]>,
+    /// For each slot the token, the distance from its cumulative and its frequency minus 1, in 8 + 12 + 12 bits:
+    /// a frequency of 4096 leaves the state as it is, and fits.
+    decode: Vec<[u32; SCALE]>,
+}
+
+impl FloatTables {
+    pub fn for_encoding(contexts: &ContextTables) -> Self {
+        let encode = contexts
+            .tables()
+            .iter()
+            .map(|table| {
+                let mut tokens = [EncodeToken::default(); 128];
+                for (token, entry) in (0u8..crate::entropy::TOKENS as u8).zip(&mut tokens) {
+                    let frequency = table.frequency(token);
+                    if frequency > 0 {
+                        let inverse = (1u64 << 63).div_ceil(u64::from(frequency));
+                        *entry = EncodeToken { inverse, frequency, cumulative: table.cumulative(token) };
+                    }
+                }
+                tokens
+            })
+            .collect();
+        FloatTables { table_of: table_of(contexts), encode, decode: Vec::new() }
+    }
+
+    pub fn for_decoding(contexts: &ContextTables) -> Self {
+        let decode = contexts
+            .tables()
+            .iter()
+            .map(|table| {
+                let mut slots = [0; SCALE];
+                for token in 0..crate::entropy::TOKENS as u8 {
+                    let (frequency, cumulative) = (table.frequency(token), table.cumulative(token));
+                    for (distance, slot) in (0..frequency).zip(&mut slots[cumulative as usize..]) {
+                        *slot = u32::from(token) | distance << 8 | (frequency - 1) << 20;
+                    }
+                }
+                slots
+            })
+            .collect();
+        FloatTables { table_of: table_of(contexts), encode: Vec::new(), decode }
+    }
+}
+
+fn table_of(contexts: &ContextTables) -> [u8; 64] {
+    let mut tables = [0; 64];
+    for (context, table) in tables.iter_mut().enumerate().take(super::model::CONTEXTS) {
+        *table = contexts.table_of(context, 0);
+    }
+    tables
+}
+
+/// Appends the words for the tokens of a chunk. Every token has a share in the table of its context.
+pub(crate) fn encode_lanes(tables: &FloatTables, grid: &RowGrid, tokens: &[u8], contexts: &[u8], out: &mut Vec<u8>) {
+    match grid.lane_bits {
+        0 => encode::<1>(tables, grid, tokens, contexts, out),
+        1 => encode::<2>(tables, grid, tokens, contexts, out),
+        2 => encode::<4>(tables, grid, tokens, contexts, out),
+        3 => encode::<8>(tables, grid, tokens, contexts, out),
+        4 => encode::<16>(tables, grid, tokens, contexts, out),
+        _ => encode::<32>(tables, grid, tokens, contexts, out),
+    }
+}
+
+fn encode<const LANES: usize>(tables: &FloatTables, grid: &RowGrid, tokens: &[u8], contexts: &[u8], out: &mut Vec<u8>) {
+    let mut states = [LOW; LANES];
+    let mut words = vec![0u16; tokens.len() + 2 * LANES];
+    let mut at = 0;
+    let encode = tables.encode.as_slice();
+    let mut put = |state: &mut u32, token: u8, context: u8| {
+        let table = tables.table_of[usize::from(context & 63)];
+        let EncodeToken { inverse, frequency, cumulative } = encode[usize::from(table)][usize::from(token & 127)];
+        debug_assert!(frequency > 0);
+        let mut x = *state;
+        // The word is stored in any case, and kept if the state is too large for the result to fit.
+        words[at] = x as u16;
+        let full = u64::from(x) >= u64::from(frequency) << (32 - SCALE_BITS);
+        at += usize::from(full);
+        x >>= if full { 16 } else { 0 };
+        let quotient = ((u128::from(x) * u128::from(inverse)) >> 63) as u32;
+        *state = (quotient << SCALE_BITS).wrapping_add(x - quotient * frequency + cumulative);
+    };
+    let first: [usize; LANES] = std::array::from_fn(|lane| grid.first_row(lane) * grid.width);
+    let common = grid.rows >> grid.lane_bits;
+    // The rows that only some lanes have come last, so they are coded first.
+    for x in (0..grid.width).rev() {
+        for lane in (0..LANES).rev() {
+            if grid.first_row(lane + 1) - grid.first_row(lane) > common {
+                let i = first[lane] + common * grid.width + x;
+                put(&mut states[lane], tokens[i], contexts[i]);
+            }
+        }
+    }
+    let length = common * grid.width;
+    let lane_tokens: [&[u8]; LANES] = first.map(|first| &tokens[first..first + length]);
+    let lane_contexts: [&[u8]; LANES] = first.map(|first| &contexts[first..first + length]);
+    for i in (0..length).rev() {
+        for lane in (0..LANES).rev() {
+            put(&mut states[lane], lane_tokens[lane][i], lane_contexts[lane][i]);
+        }
+    }
+    out.reserve(2 * at + 4 * LANES);
+    words[..at].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    states.iter().rev().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
+}
+
+/// Decodes the tokens of a chunk from words; `classes` is the class of each token.
+///
+/// # Errors
+/// Words that end too early or too late, or lanes that do not end as they began.
+pub(crate) fn decode_lanes(
+    tables: &FloatTables,
+    classes: &[u8; 128],
+    grid: &RowGrid,
+    words: &[u8],
+    tokens: &mut [u8],
+) -> Result<()> {
+    match grid.lane_bits {
+        0 => decode::<1>(tables, classes, grid, words, tokens),
+        1 => decode::<2>(tables, classes, grid, words, tokens),
+        2 => decode::<4>(tables, classes, grid, words, tokens),
+        3 => decode::<8>(tables, classes, grid, words, tokens),
+        4 => decode::<16>(tables, classes, grid, words, tokens),
+        _ => decode::<32>(tables, classes, grid, words, tokens),
+    }
+}
+
+fn decode<const LANES: usize>(
+    tables: &FloatTables,
+    classes: &[u8; 128],
+    grid: &RowGrid,
+    words: &[u8],
+    tokens: &mut [u8],
+) -> Result<()> {
+    let width = grid.width;
+    // Table by the pair of classes to the left and above, either of which may be missing.
+    let mut table_of = [0u8; 256];
+    for left in 0..=MISSING {
+        for above in 0..=MISSING {
+            let stands_in = |class: u8, other: u8| match (class, other) {
+                (MISSING, MISSING) => 0,
+                (MISSING, other) => other,
+                (class, _) => class,
+            };
+            let pair = context(stands_in(left, above), stands_in(above, left));
+            table_of[usize::from(left << 4 | above)] = tables.table_of[usize::from(pair)];
+        }
+    }
+    let mut reader = WordReader { words, end: words.len() };
+    let mut states = [0; LANES];
+    for state in &mut states {
+        *state = reader.word()? << 16;
+        *state |= reader.word()?;
+    }
+    let decode = tables.decode.as_slice();
+    let mut take = |state: &mut u32, left: &mut u8, above: &mut u8| -> Result<u8> {
+        let table = table_of[usize::from(*left << 4 | *above)];
+        let slot = decode[usize::from(table)][*state as usize % SCALE];
+        let token = slot as u8;
+        let mut x = ((slot >> 20) + 1).wrapping_mul(*state >> SCALE_BITS) + (slot >> 8 & (SCALE as u32 - 1));
+        if x < LOW {
+            x = x << 16 | reader.word()?;
+        }
+        *state = x;
+        let class = classes[usize::from(token & 127)];
+        (*left, *above) = (class, class);
+        Ok(token)
+    };
+    let first: [usize; LANES] = std::array::from_fn(|lane| grid.first_row(lane));
+    let starts_plane = |row: usize, lane: usize| row == 0 || (first[lane] + row).is_multiple_of(grid.height);
+    // The classes of the row above, replaced one by one by those of this row.
+    let mut above = vec![[MISSING; LANES]; width];
+    let mut row_tokens = vec![[0u8; LANES]; width];
+    let common = grid.rows >> grid.lane_bits;
+    for row in 0..common {
+        for lane in (0..LANES).filter(|&lane| starts_plane(row, lane)) {
+            above.iter_mut().for_each(|above| above[lane] = MISSING);
+        }
+        let mut left = [MISSING; LANES];
+        for (above, tokens) in above.iter_mut().zip(&mut row_tokens) {
+            for lane in 0..LANES {
+                tokens[lane] = take(&mut states[lane], &mut left[lane], &mut above[lane])?;
+            }
+        }
+        for lane in 0..LANES {
+            let at = (first[lane] + row) * width;
+            for (out, tokens) in tokens[at..at + width].iter_mut().zip(&row_tokens) {
+                *out = tokens[lane];
+            }
+        }
+    }
+    let longer: Vec<usize> =
+        (0..LANES).filter(|&lane| grid.first_row(lane + 1) - grid.first_row(lane) > common).collect();
+    for &lane in longer.iter().filter(|&&lane| starts_plane(common, lane)) {
+        above.iter_mut().for_each(|above| above[lane] = MISSING);
+    }
+    let mut left = [MISSING; LANES];
+    for (x, above) in above.iter_mut().enumerate() {
+        for &lane in &longer {
+            let token = take(&mut states[lane], &mut left[lane], &mut above[lane])?;
+            tokens[(first[lane] + common) * width + x] = token;
+        }
+    }
+    if reader.end != 0 || states.iter().any(|&state| state != LOW) {
+        return Err(Error::corrupt("the entropy-coded payload does not end as it began"));
+    }
+    Ok(())
+}
+
+/// Reads words from the end.
+struct WordReader<'a> {
+    words: &'a [u8],
+    end: usize,
+}
+
+impl WordReader<'_> {
+    #[inline]
+    fn word(&mut self) -> Result<u32> {
+        let word = self.end.checked_sub(2).and_then(|at| self.words.get(at..at + 2));
+        let word = word.ok_or_else(|| Error::corrupt("the entropy-coded words end too early"))?;
+        self.end -= 2;
+        Ok(u32::from(u16::from_le_bytes([word[0], word[1]])))
+    }
+}
