@@ -7,6 +7,7 @@
 
 mod lanes;
 mod model;
+mod palette;
 mod stream;
 mod survey;
 mod tokens;
@@ -16,4 +17,4 @@ pub(crate) use model::{
     BOUNDS, CONTEXTS, FloatFormat, FloatModel, FloatParameters, MAX_PALETTE, from_palette_order, palette_order,
 };
 pub(crate) use stream::{FloatDecoder, FloatScratch, compress_floats};
-pub(crate) use tokens::RowGrid;
+pub(crate) use tokens::{RowGrid, SplitChunk};

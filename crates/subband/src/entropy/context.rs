@@ -81,6 +81,13 @@ impl ContextTables {
         best.map_or_else(|| Self::grouped(histograms, channels, 1).1, |(_, tables)| tables)
     }
 
+    /// Tables for contexts that are no subbands, in a stream: at most so many, one group.
+    pub fn for_contexts(histograms: &[Histogram], max_tables: usize) -> Self {
+        let (table_of, counts) = cluster(histograms, ClusterLimits { max_tables, tables_cost: true });
+        let tables = counts.iter().map(|counts| FrequencyTable::from_histogram(counts, false)).collect();
+        ContextTables { grouping: Grouping::One, groups: 1, table_of, tables }
+    }
+
     /// Tables for a number of channel groups, with the bits that data, tables and map take.
     fn grouped(histograms: &[Histogram], channels: usize, groups: usize) -> (u64, Self) {
         let grouping = if groups == 1 { Grouping::One } else { by_activity(histograms, channels, groups) };

@@ -88,20 +88,35 @@ fn table_of(contexts: &ContextTables) -> [u8; 64] {
 }
 
 /// Appends the words for the tokens of a chunk. Every token has a share in the table of its context.
-pub(crate) fn encode_lanes(tables: &FloatTables, grid: &RowGrid, tokens: &[u8], contexts: &[u8], out: &mut Vec<u8>) {
+/// `words` is working memory.
+pub(crate) fn encode_lanes(
+    tables: &FloatTables,
+    grid: &RowGrid,
+    tokens: &[u8],
+    contexts: &[u8],
+    words: &mut Vec<u16>,
+    out: &mut Vec<u8>,
+) {
     match grid.lane_bits {
-        0 => encode::<1>(tables, grid, tokens, contexts, out),
-        1 => encode::<2>(tables, grid, tokens, contexts, out),
-        2 => encode::<4>(tables, grid, tokens, contexts, out),
-        3 => encode::<8>(tables, grid, tokens, contexts, out),
-        4 => encode::<16>(tables, grid, tokens, contexts, out),
-        _ => encode::<32>(tables, grid, tokens, contexts, out),
+        0 => encode::<1>(tables, grid, tokens, contexts, words, out),
+        1 => encode::<2>(tables, grid, tokens, contexts, words, out),
+        2 => encode::<4>(tables, grid, tokens, contexts, words, out),
+        3 => encode::<8>(tables, grid, tokens, contexts, words, out),
+        4 => encode::<16>(tables, grid, tokens, contexts, words, out),
+        _ => encode::<32>(tables, grid, tokens, contexts, words, out),
     }
 }
 
-fn encode<const LANES: usize>(tables: &FloatTables, grid: &RowGrid, tokens: &[u8], contexts: &[u8], out: &mut Vec<u8>) {
+fn encode<const LANES: usize>(
+    tables: &FloatTables,
+    grid: &RowGrid,
+    tokens: &[u8],
+    contexts: &[u8],
+    words: &mut Vec<u16>,
+    out: &mut Vec<u8>,
+) {
     let mut states = [LOW; LANES];
-    let mut words = vec![0u16; tokens.len() + 2 * LANES];
+    words.resize(tokens.len(), 0);
     let mut at = 0;
     let encode = tables.encode.as_slice();
     let mut put = |state: &mut u32, token: u8, context: u8| {
@@ -136,8 +151,7 @@ fn encode<const LANES: usize>(tables: &FloatTables, grid: &RowGrid, tokens: &[u8
             put(&mut states[lane], lane_tokens[lane][i], lane_contexts[lane][i]);
         }
     }
-    out.reserve(2 * at + 4 * LANES);
-    words[..at].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    out.extend(words[..at].iter().flat_map(|word| word.to_le_bytes()));
     states.iter().rev().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
 }
 
@@ -183,26 +197,20 @@ fn decode<const LANES: usize>(
             table_of[usize::from(left << 4 | above)] = tables.table_of[usize::from(pair)];
         }
     }
-    let mut reader = WordReader { words, end: words.len() };
+    // Words in front of the real ones, so that a step can take one for each lane unasked; the next step finds out.
+    let mut padded = vec![0u16; LANES];
+    padded.extend(words.chunks_exact(2).map(|word| u16::from_le_bytes([word[0], word[1]])));
+    let (words, odd) = (padded.as_slice(), !words.len().is_multiple_of(2));
+    let mut end = words.len();
+    if odd || end < 3 * LANES {
+        return Err(too_early());
+    }
     let mut states = [0; LANES];
     for state in &mut states {
-        *state = reader.word()? << 16;
-        *state |= reader.word()?;
+        *state = u32::from(words[end - 1]) << 16 | u32::from(words[end - 2]);
+        end -= 2;
     }
-    let decode = tables.decode.as_slice();
-    let mut take = |state: &mut u32, left: &mut u8, above: &mut u8| -> Result<u8> {
-        let table = table_of[usize::from(*left << 4 | *above)];
-        let slot = decode[usize::from(table)][*state as usize % SCALE];
-        let token = slot as u8;
-        let mut x = ((slot >> 20) + 1).wrapping_mul(*state >> SCALE_BITS) + (slot >> 8 & (SCALE as u32 - 1));
-        if x < LOW {
-            x = x << 16 | reader.word()?;
-        }
-        *state = x;
-        let class = classes[usize::from(token & 127)];
-        (*left, *above) = (class, class);
-        Ok(token)
-    };
+    let mut decoder = Decoder { tables: &tables.decode, table_of: &table_of, classes, words, end };
     let first: [usize; LANES] = std::array::from_fn(|lane| grid.first_row(lane));
     let starts_plane = |row: usize, lane: usize| row == 0 || (first[lane] + row).is_multiple_of(grid.height);
     // The classes of the row above, replaced one by one by those of this row.
@@ -215,8 +223,11 @@ fn decode<const LANES: usize>(
         }
         let mut left = [MISSING; LANES];
         for (above, tokens) in above.iter_mut().zip(&mut row_tokens) {
+            if decoder.end < LANES {
+                return Err(too_early());
+            }
             for lane in 0..LANES {
-                tokens[lane] = take(&mut states[lane], &mut left[lane], &mut above[lane])?;
+                tokens[lane] = decoder.take(&mut states[lane], &mut left[lane], &mut above[lane]);
             }
         }
         for lane in 0..LANES {
@@ -233,29 +244,49 @@ fn decode<const LANES: usize>(
     }
     let mut left = [MISSING; LANES];
     for (x, above) in above.iter_mut().enumerate() {
+        if decoder.end < LANES {
+            return Err(too_early());
+        }
         for &lane in &longer {
-            let token = take(&mut states[lane], &mut left[lane], &mut above[lane])?;
+            let token = decoder.take(&mut states[lane], &mut left[lane], &mut above[lane]);
             tokens[(first[lane] + common) * width + x] = token;
         }
     }
-    if reader.end != 0 || states.iter().any(|&state| state != LOW) {
+    if decoder.end != LANES || states.iter().any(|&state| state != LOW) {
         return Err(Error::corrupt("the entropy-coded payload does not end as it began"));
     }
     Ok(())
 }
 
-/// Reads words from the end.
-struct WordReader<'a> {
-    words: &'a [u8],
+/// What the lanes of a chunk share while they are decoded.
+struct Decoder<'a> {
+    tables: &'a [[u32; SCALE]],
+    /// Table by the classes to the left and above.
+    table_of: &'a [u8; 256],
+    classes: &'a [u8; 128],
+    words: &'a [u16],
+    /// Words from here on have been read.
     end: usize,
 }
 
-impl WordReader<'_> {
-    #[inline]
-    fn word(&mut self) -> Result<u32> {
-        let word = self.end.checked_sub(2).and_then(|at| self.words.get(at..at + 2));
-        let word = word.ok_or_else(|| Error::corrupt("the entropy-coded words end too early"))?;
-        self.end -= 2;
-        Ok(u32::from(u16::from_le_bytes([word[0], word[1]])))
+impl Decoder<'_> {
+    /// The next token of a lane, whose class replaces those of its neighbours.
+    #[inline(always)]
+    fn take(&mut self, state: &mut u32, left: &mut u8, above: &mut u8) -> u8 {
+        let table = self.table_of[usize::from(*left << 4 | *above)];
+        let slot = self.tables[usize::from(table)][*state as usize % SCALE];
+        let token = slot as u8;
+        let x = ((slot >> 20) + 1).wrapping_mul(*state >> SCALE_BITS) + (slot >> 8 & (SCALE as u32 - 1));
+        // The word is loaded in any case: whether it is needed cannot be predicted.
+        let filled = x << 16 | u32::from(self.words[self.end - 1]);
+        self.end -= usize::from(x < LOW);
+        *state = if x < LOW { filled } else { x };
+        let class = self.classes[usize::from(token & 127)];
+        (*left, *above) = (class, class);
+        token
     }
+}
+
+fn too_early() -> Error {
+    Error::corrupt("the entropy-coded words end too early")
 }

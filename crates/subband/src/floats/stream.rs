@@ -2,8 +2,9 @@
 
 use super::lanes::{FloatTables, lane_bits_for_rows};
 use super::model::{CONTEXTS, FloatFormat, FloatModel, FloatParameters};
-use super::survey::{PaletteBuilder, Survey, sample_stride};
-use super::tokens::{RowGrid, SplitChunk, TokenForms, join_values};
+use super::palette::{BitsTable, palette_limit};
+use super::survey::{Survey, sample_stride};
+use super::tokens::{RowGrid, SplitChunk, SplitScratch, TokenForms, join_values};
 use crate::compress::{Compressed, join_stream};
 use crate::entropy::{ContextTables, Histogram, TOKENS};
 use crate::error::{Error, Result};
@@ -12,6 +13,9 @@ use crate::inspect::SubbandInfo;
 use crate::parallel;
 use crate::report::Report;
 use crate::tensor::TensorView;
+
+/// Most tables of a stream: 24 of 16 KiB fit a second-level cache, and more save less than 0.02%.
+const MAX_TABLES: usize = 24;
 
 /// Compresses a tensor of floats without loss.
 pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Compressed> {
@@ -36,27 +40,15 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
     })?;
     let mut survey = Survey::default();
     surveys.iter().for_each(|part| survey.join(part));
-    let palette = if survey.few_distinct() {
-        let parts = parallel::map(chunks.clone(), |bits: &mut Vec<u32>, _, chunk| {
-            gather(&chunk, bits);
-            let mut part = PaletteBuilder::default();
-            part.add(bits, values);
-            Ok(part)
-        })?;
-        let mut palette = PaletteBuilder::default();
-        parts.iter().for_each(|part| palette.join(part, values));
-        palette.finish(format)
-    } else {
-        None
-    };
-    let ranks = palette.as_deref().map(|palette| Ranks::new(format, palette));
-    let parameters = match (palette, &ranks) {
-        (Some(palette), Some(ranks)) => {
-            survey.sample.iter_mut().for_each(|bits| *bits = ranks.rank(*bits));
+    let mut ranks = find_palette(format, &survey, &chunks, gather)?;
+    let parameters = match &mut ranks {
+        Some(ranks) => {
+            let palette = ranks.rank(format);
+            survey.sample.iter_mut().for_each(|bits| *bits = ranks.rank_of(*bits));
             survey.any = (0..palette.len()).fold(0, |any, rank| any | (rank as f32).to_bits());
             FloatParameters { palette, ..survey.parameters(FloatFormat::F32) }
         }
-        _ => survey.parameters(format),
+        None => survey.parameters(format),
     };
     let forms = TokenForms::new(&parameters);
 
@@ -65,12 +57,12 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
         let (rows, width) = (chunk.channels * grid.geometry.height, grid.geometry.width);
         RowGrid { rows, height: grid.geometry.height, width, lane_bits: lane_bits_for_rows(rows, width) }
     };
-    let parts = parallel::map(chunks.clone(), |bits: &mut Vec<u32>, _, chunk| {
+    let parts = parallel::map(chunks.clone(), |(bits, scratch): &mut (Vec<u32>, SplitScratch), _, chunk| {
         gather(&chunk, bits);
         if let Some(ranks) = &ranks {
-            bits.iter_mut().for_each(|bits| *bits = ranks.rank(*bits));
+            bits.iter_mut().for_each(|bits| *bits = ranks.rank_of(*bits));
         }
-        let split = SplitChunk::new(&parameters, &forms, &row_grid(&chunk), bits);
+        let split = SplitChunk::new(&parameters, &forms, &row_grid(&chunk), bits, scratch);
         let counts = split.count();
         Ok((split, counts))
     })?;
@@ -81,10 +73,10 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
     let zeros: u64 = histograms.iter().map(|histogram| u64::from(histogram.counts[0])).sum();
 
     // 3. Tables, then the payloads.
-    let tables = if chunks.is_empty() { ContextTables::for_stream(&[], 0) } else { ContextTables::for_stream(&histograms, 1) };
+    let tables = ContextTables::for_contexts(&histograms, MAX_TABLES);
     let prepared = FloatTables::for_encoding(&tables);
-    let payloads = parallel::map(parts, |(): &mut (), number, (split, _)| {
-        Ok(write_float_payload(&prepared, &row_grid(&chunks[number]), &split.tokens, &split.contexts, &split.raw))
+    let payloads = parallel::map(parts, |words: &mut Vec<u16>, number, (split, _)| {
+        Ok(write_float_payload(&prepared, &row_grid(&chunks[number]), &split, words))
     })?;
 
     // 4. Header with the chunk index, then the chunks.
@@ -112,21 +104,25 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
     Ok(Compressed { bytes, report })
 }
 
-/// From values to the f32 bits of their ranks in a palette.
-struct Ranks {
-    orders: Vec<u32>,
+/// The distinct values of a tensor, if they are few.
+fn find_palette(
     format: FloatFormat,
-}
-
-impl Ranks {
-    fn new(format: FloatFormat, palette: &[u32]) -> Self {
-        Ranks { orders: palette.iter().map(|&bits| super::model::palette_order(format, bits)).collect(), format }
+    survey: &Survey,
+    chunks: &[Chunk],
+    gather: impl Fn(&Chunk, &mut Vec<u32>) + Sync,
+) -> Result<Option<BitsTable>> {
+    if !survey.may_repeat() {
+        return Ok(None);
     }
-
-    fn rank(&self, bits: u32) -> u32 {
-        let rank = self.orders.partition_point(|&order| order < super::model::palette_order(self.format, bits));
-        (rank as f32).to_bits()
-    }
+    let limit = palette_limit(format, survey.values);
+    let parts = parallel::map(chunks.to_vec(), |bits: &mut Vec<u32>, _, chunk| {
+        gather(&chunk, bits);
+        let mut part = BitsTable::new(limit);
+        Ok(part.add(bits.iter().copied()).then_some(part))
+    })?;
+    let mut all = BitsTable::new(limit);
+    let few = parts.iter().all(|part| part.as_ref().is_some_and(|part| all.add(part.values())));
+    Ok(few.then_some(all))
 }
 
 impl SplitChunk {

@@ -1,9 +1,7 @@
 //! The encoder's choice of parameters, from a sample of the values. Whatever it chooses, every value can be
 //! coded: those that do not fit are escaped. Only the dropped zero bits must hold for all.
 
-use std::collections::HashSet;
-
-use super::model::{BOUNDS, FloatFormat, FloatParameters, KEYED, MAX_PALETTE, palette_order};
+use super::model::{BOUNDS, FloatFormat, FloatParameters, KEYED};
 
 /// Values looked at, about.
 const SAMPLE: usize = 1 << 15;
@@ -25,12 +23,6 @@ pub(crate) fn sample_stride(values: usize) -> usize {
 }
 
 impl Survey {
-    pub fn of(format: FloatFormat, sample: &[u32]) -> Self {
-        let any = sample.iter().fold(0, |any, bits| any | bits);
-        debug_assert!(format.bits == 32 || any >> format.bits == 0);
-        Survey { values: sample.len(), any, sample: sample.to_vec() }
-    }
-
     /// Adds a chunk.
     pub fn add(&mut self, values: &[u32], stride: usize) {
         self.values += values.len();
@@ -45,15 +37,13 @@ impl Survey {
         self.sample.extend_from_slice(&other.sample);
     }
 
-    /// Whether there may be few enough distinct values for a palette: the sample says so.
-    pub fn few_distinct(&self) -> bool {
-        let mut seen = HashSet::new();
-        let most = palette_limit(self.values);
-        // A sample of noise ends this after a few values more than it may hold.
-        self.sample.iter().all(|&bits| {
-            seen.insert(bits);
-            seen.len() <= most
-        })
+    /// Whether a palette is worth looking for: the first values that are not 0 repeat themselves.
+    pub fn may_repeat(&self) -> bool {
+        let mut some: Vec<u32> = self.sample.iter().copied().filter(|&bits| bits != 0).take(1024).collect();
+        let count = some.len();
+        some.sort_unstable();
+        some.dedup();
+        some.len() * 2 < count
     }
 
     /// Parameters for values of this format; no palette.
@@ -93,46 +83,6 @@ impl Survey {
             bounds,
             palette: Vec::new(),
         }
-    }
-}
-
-/// Most distinct values that a palette is worth for.
-fn palette_limit(values: usize) -> usize {
-    (values / 32).min(4096).min(MAX_PALETTE)
-}
-
-/// Distinct values by rank, or nothing where there are too many.
-#[derive(Debug, Default)]
-pub(crate) struct PaletteBuilder {
-    seen: HashSet<u32>,
-    overflow: bool,
-}
-
-impl PaletteBuilder {
-    pub fn add(&mut self, values: &[u32], total: usize) {
-        let mut last = None;
-        for &bits in values {
-            if self.overflow || last == Some(bits) {
-                continue;
-            }
-            last = Some(bits);
-            self.overflow = self.seen.insert(bits) && self.seen.len() > palette_limit(total);
-        }
-    }
-
-    pub fn join(&mut self, other: &PaletteBuilder, total: usize) {
-        self.overflow |= other.overflow;
-        self.seen.extend(&other.seen);
-        self.overflow |= self.seen.len() > palette_limit(total);
-    }
-
-    pub fn finish(self, format: FloatFormat) -> Option<Vec<u32>> {
-        if self.overflow || self.seen.is_empty() {
-            return None;
-        }
-        let mut palette: Vec<u32> = self.seen.into_iter().collect();
-        palette.sort_unstable_by_key(|&bits| palette_order(format, bits));
-        Some(palette)
     }
 }
 
@@ -192,7 +142,9 @@ mod tests {
 
     fn parameters(values: &[f32]) -> FloatParameters {
         let bits: Vec<u32> = values.iter().map(|v| v.to_bits()).collect();
-        Survey::of(FloatFormat::F32, &bits).parameters(FloatFormat::F32)
+        let mut survey = Survey::default();
+        survey.add(&bits, 1);
+        survey.parameters(FloatFormat::F32)
     }
 
     #[test]

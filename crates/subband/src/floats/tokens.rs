@@ -74,6 +74,13 @@ impl TokenForms {
     }
 }
 
+/// Working memory for splitting; one for each thread.
+#[derive(Debug, Default)]
+pub(crate) struct SplitScratch {
+    classes: Vec<u8>,
+    raw: Vec<u8>,
+}
+
 /// The tokens of a chunk, its contexts, and its raw bits.
 #[derive(Debug, Default)]
 pub(crate) struct SplitChunk {
@@ -84,14 +91,20 @@ pub(crate) struct SplitChunk {
 
 impl SplitChunk {
     /// Splits the values of a chunk.
-    pub fn new(parameters: &FloatParameters, forms: &TokenForms, grid: &RowGrid, values: &[u32]) -> Self {
+    pub fn new(
+        parameters: &FloatParameters,
+        forms: &TokenForms,
+        grid: &RowGrid,
+        values: &[u32],
+        scratch: &mut SplitScratch,
+    ) -> Self {
         let mut tokens = vec![0; values.len()];
         tokenise(parameters, values, &mut tokens);
         if parameters.grid.is_some() {
             escape_off_grid(parameters, forms, values, &mut tokens);
         }
-        let contexts = contexts(&parameters.bounds, grid, &tokens);
-        let raw = write_raw(forms, values, &tokens);
+        let contexts = contexts(&parameters.bounds, grid, &tokens, &mut scratch.classes);
+        let raw = write_raw(forms, values, &tokens, &mut scratch.raw).to_vec();
         SplitChunk { tokens, contexts, raw }
     }
 }
@@ -137,9 +150,9 @@ fn classify(bounds: &[u8; BOUNDS], tokens: &[u8], classes: &mut [u8]) {
 }
 
 /// Context of each value from the classes to its left and above it; where one is missing the other stands in.
-fn contexts(bounds: &[u8; BOUNDS], grid: &RowGrid, tokens: &[u8]) -> Vec<u8> {
-    let mut classes = vec![0; tokens.len()];
-    classify(bounds, tokens, &mut classes);
+fn contexts(bounds: &[u8; BOUNDS], grid: &RowGrid, tokens: &[u8], classes: &mut Vec<u8>) -> Vec<u8> {
+    classes.resize(tokens.len(), 0);
+    classify(bounds, tokens, classes);
     let mut contexts = vec![0; tokens.len()];
     let width = grid.width;
     for lane in 0..grid.lanes() {
@@ -168,8 +181,8 @@ fn contexts(bounds: &[u8; BOUNDS], grid: &RowGrid, tokens: &[u8]) -> Vec<u8> {
 
 /// Raw bits of all values, in order. Eight bytes are stored at every value and the position moves on by the
 /// full ones, which is cheaper than asking whether a byte is full: about every second value has no raw bits.
-fn write_raw(forms: &TokenForms, values: &[u32], tokens: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0u8; values.len() * 4 + 8];
+fn write_raw<'s>(forms: &TokenForms, values: &[u32], tokens: &[u8], bytes: &'s mut Vec<u8>) -> &'s [u8] {
+    bytes.resize(values.len() * 4 + 8, 0);
     let (mut at, mut pending, mut count) = (0usize, 0u64, 0u32);
     for (&value, &token) in values.iter().zip(tokens) {
         let form = &forms.forms[usize::from(token & 127)];
@@ -182,8 +195,7 @@ fn write_raw(forms: &TokenForms, values: &[u32], tokens: &[u8]) -> Vec<u8> {
         pending >>= count & !7;
         count &= 7;
     }
-    bytes.truncate(at + usize::from(count > 0));
-    bytes
+    &bytes[..at + usize::from(count > 0)]
 }
 
 /// Puts values together from tokens and raw bits. `raw` holds the raw bits and eight bytes of zeros behind them.

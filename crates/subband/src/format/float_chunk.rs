@@ -3,25 +3,27 @@
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::MAX_LANE_BITS;
 use crate::error::{Error, Result};
-use crate::floats::{FloatTables, RowGrid, decode_lanes, encode_lanes};
+use crate::floats::{FloatTables, RowGrid, SplitChunk, decode_lanes, encode_lanes};
 
 /// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
 const HAS_RAW_BITS: u8 = 1 << 3;
 
-/// The payload of split values.
+/// The payload of split values; `words` is working memory.
 pub(crate) fn write_float_payload(
     tables: &FloatTables,
     grid: &RowGrid,
-    tokens: &[u8],
-    contexts: &[u8],
-    raw: &[u8],
+    chunk: &SplitChunk,
+    words: &mut Vec<u16>,
 ) -> Vec<u8> {
-    let mut out = vec![grid.lane_bits as u8 | if raw.is_empty() { 0 } else { HAS_RAW_BITS }];
+    let SplitChunk { tokens, contexts, raw } = chunk;
+    // Room for 4 bits a token: mostly enough.
+    let mut out = Vec::with_capacity(raw.len() + tokens.len() / 2 + 64);
+    out.push(grid.lane_bits as u8 | if raw.is_empty() { 0 } else { HAS_RAW_BITS });
     if !raw.is_empty() {
         put_varint(&mut out, raw.len() as u64);
         out.extend_from_slice(raw);
     }
-    encode_lanes(tables, grid, tokens, contexts, &mut out);
+    encode_lanes(tables, grid, tokens, contexts, words, &mut out);
     out
 }
 
