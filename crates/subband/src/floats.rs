@@ -12,9 +12,9 @@ mod stream;
 mod survey;
 mod tokens;
 
-pub(crate) use lanes::{FloatTables, decode_lanes, encode_lanes};
+pub(crate) use lanes::{DecodeTables, decode_lanes};
 pub(crate) use model::{
     BOUNDS, CONTEXTS, FloatFormat, FloatModel, FloatParameters, MAX_PALETTE, from_palette_order, palette_order,
 };
 pub(crate) use stream::{FloatDecoder, FloatScratch, compress_floats};
-pub(crate) use tokens::{RowGrid, SplitChunk};
+pub(crate) use tokens::RowGrid;

@@ -14,7 +14,7 @@ pub(crate) use bytes::{ByteReader, put_f32, put_string, put_varint};
 pub(crate) use chunk::{ChunkScratch, PreparedTables, decode_chunk, encode_chunk};
 pub(crate) use coding::{read_coding, write_coding};
 pub(crate) use constants::{PROFILE_MAGIC, VERSION};
-pub(crate) use float_chunk::{read_float_payload, write_float_payload};
+pub(crate) use float_chunk::{begin_float_payload, read_float_payload};
 pub(crate) use header::{Chunk, ChunkGrid, Header, TableSource, chunk_checksum};
 pub use limits::Limits;
 pub(crate) use packet::{open_packet, write_packet};

@@ -4,21 +4,23 @@
 //! is known. Each lane therefore has rows of its own, and the lanes go side by side: while one waits for its
 //! table the others proceed. Eight lanes hide the wait on the cores measured.
 
-use super::model::{CLASSES, context};
+use super::model::{CLASSES, CONTEXTS, context};
 use super::tokens::RowGrid;
-use crate::entropy::ContextTables;
+use crate::entropy::{ContextTables, FrequencyTable, TOKENS};
 use crate::error::{Error, Result};
 
 const SCALE_BITS: u32 = 12;
 const SCALE: usize = 1 << SCALE_BITS;
 /// States are at least this between tokens, and exactly this where coding begins.
 const LOW: u32 = 1 << 16;
+/// Eight lanes, as a binary logarithm.
+const EIGHT: u32 = 3;
 /// Stands for the class of a neighbour that is not there.
 const MISSING: u8 = CLASSES as u8;
 
 /// Lanes, as a binary logarithm, for a chunk: eight, unless their states would cost more than they speed up.
 pub(crate) fn lane_bits_for_rows(rows: usize, width: usize) -> u32 {
-    if rows >= 8 && rows * width >= 2048 { 3 } else { 0 }
+    if rows >= 8 && rows * width >= 2048 { EIGHT } else { 0 }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,99 +31,63 @@ struct EncodeToken {
     cumulative: u32,
 }
 
-/// Context tables in the forms that coding looks up.
+/// The entries of all contexts, `context * 128 + token`: contexts that share a table have copies, which saves a
+/// step at every token.
 #[derive(Debug)]
-pub(crate) struct FloatTables {
-    /// By context.
-    table_of: [u8; 64],
-    encode: Vec<[EncodeToken; 128]>,
-    /// For each slot the token, the distance from its cumulative and its frequency minus 1, in 8 + 12 + 12 bits:
-    /// a frequency of 4096 leaves the state as it is, and fits.
-    decode: Vec<[u32; SCALE]>,
+pub(crate) struct EncodeTables {
+    entries: Vec<EncodeToken>,
 }
 
-impl FloatTables {
-    pub fn for_encoding(contexts: &ContextTables) -> Self {
-        let encode = contexts
-            .tables()
-            .iter()
-            .map(|table| {
-                let mut tokens = [EncodeToken::default(); 128];
-                for (token, entry) in (0u8..crate::entropy::TOKENS as u8).zip(&mut tokens) {
-                    let frequency = table.frequency(token);
-                    if frequency > 0 {
-                        let inverse = (1u64 << 63).div_ceil(u64::from(frequency));
-                        *entry = EncodeToken { inverse, frequency, cumulative: table.cumulative(token) };
-                    }
-                }
-                tokens
-            })
-            .collect();
-        FloatTables { table_of: table_of(contexts), encode, decode: Vec::new() }
-    }
-
-    pub fn for_decoding(contexts: &ContextTables) -> Self {
-        let decode = contexts
-            .tables()
-            .iter()
-            .map(|table| {
-                let mut slots = [0; SCALE];
-                for token in 0..crate::entropy::TOKENS as u8 {
-                    let (frequency, cumulative) = (table.frequency(token), table.cumulative(token));
-                    for (distance, slot) in (0..frequency).zip(&mut slots[cumulative as usize..]) {
-                        *slot = u32::from(token) | distance << 8 | (frequency - 1) << 20;
-                    }
-                }
-                slots
-            })
-            .collect();
-        FloatTables { table_of: table_of(contexts), encode: Vec::new(), decode }
+impl EncodeTables {
+    pub fn new(contexts: &ContextTables) -> Self {
+        let tables: Vec<[EncodeToken; 128]> = contexts.tables().iter().map(encode_table).collect();
+        let entries = (0..CONTEXTS).flat_map(|context| tables[usize::from(contexts.table_of(context, 0))]).collect();
+        EncodeTables { entries }
     }
 }
 
-fn table_of(contexts: &ContextTables) -> [u8; 64] {
-    let mut tables = [0; 64];
-    for (context, table) in tables.iter_mut().enumerate().take(super::model::CONTEXTS) {
-        *table = contexts.table_of(context, 0);
+fn encode_table(table: &FrequencyTable) -> [EncodeToken; 128] {
+    let mut tokens = [EncodeToken::default(); 128];
+    for (token, entry) in (0..TOKENS as u8).zip(&mut tokens) {
+        let frequency = table.frequency(token);
+        if frequency > 0 {
+            let inverse = (1u64 << 63).div_ceil(u64::from(frequency));
+            *entry = EncodeToken { inverse, frequency, cumulative: table.cumulative(token) };
+        }
     }
-    tables
+    tokens
 }
 
-/// Appends the words for the tokens of a chunk. Every token has a share in the table of its context.
-/// `words` is working memory.
+/// Appends the words for the symbols of a chunk, `context * 128 + token`. Every token has a share in the table of
+/// its context. `words` is working memory.
 pub(crate) fn encode_lanes(
-    tables: &FloatTables,
+    tables: &EncodeTables,
     grid: &RowGrid,
-    tokens: &[u8],
-    contexts: &[u8],
+    symbols: &[u16],
     words: &mut Vec<u16>,
     out: &mut Vec<u8>,
 ) {
     match grid.lane_bits {
-        0 => encode::<1>(tables, grid, tokens, contexts, words, out),
-        1 => encode::<2>(tables, grid, tokens, contexts, words, out),
-        2 => encode::<4>(tables, grid, tokens, contexts, words, out),
-        3 => encode::<8>(tables, grid, tokens, contexts, words, out),
-        4 => encode::<16>(tables, grid, tokens, contexts, words, out),
-        _ => encode::<32>(tables, grid, tokens, contexts, words, out),
+        0 => encode::<1>(tables, grid, symbols, words, out),
+        EIGHT => encode::<8>(tables, grid, symbols, words, out),
+        bits => unreachable!("lane_bits_for_rows gives no {bits}"),
     }
 }
 
 fn encode<const LANES: usize>(
-    tables: &FloatTables,
+    tables: &EncodeTables,
     grid: &RowGrid,
-    tokens: &[u8],
-    contexts: &[u8],
+    symbols: &[u16],
     words: &mut Vec<u16>,
     out: &mut Vec<u8>,
 ) {
+    debug_assert_eq!(grid.lanes(), LANES);
     let mut states = [LOW; LANES];
-    words.resize(tokens.len(), 0);
+    words.resize(symbols.len() + 1, 0);
     let mut at = 0;
-    let encode = tables.encode.as_slice();
-    let mut put = |state: &mut u32, token: u8, context: u8| {
-        let table = tables.table_of[usize::from(context & 63)];
-        let EncodeToken { inverse, frequency, cumulative } = encode[usize::from(table)][usize::from(token & 127)];
+    let entries = tables.entries.as_slice();
+    let mut put = |state: &mut u32, symbol: u16| {
+        let EncodeToken { inverse, frequency, cumulative } = entries[usize::from(symbol)];
         debug_assert!(frequency > 0);
         let mut x = *state;
         // The word is stored in any case, and kept if the state is too large for the result to fit.
@@ -138,21 +104,47 @@ fn encode<const LANES: usize>(
     for x in (0..grid.width).rev() {
         for lane in (0..LANES).rev() {
             if grid.first_row(lane + 1) - grid.first_row(lane) > common {
-                let i = first[lane] + common * grid.width + x;
-                put(&mut states[lane], tokens[i], contexts[i]);
+                put(&mut states[lane], symbols[first[lane] + common * grid.width + x]);
             }
         }
     }
     let length = common * grid.width;
-    let lane_tokens: [&[u8]; LANES] = first.map(|first| &tokens[first..first + length]);
-    let lane_contexts: [&[u8]; LANES] = first.map(|first| &contexts[first..first + length]);
+    let of_lane: [&[u16]; LANES] = first.map(|first| &symbols[first..first + length]);
     for i in (0..length).rev() {
         for lane in (0..LANES).rev() {
-            put(&mut states[lane], lane_tokens[lane][i], lane_contexts[lane][i]);
+            put(&mut states[lane], of_lane[lane][i]);
         }
     }
     out.extend(words[..at].iter().flat_map(|word| word.to_le_bytes()));
     states.iter().rev().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
+}
+
+/// Context tables in the form that decoding looks up.
+#[derive(Debug)]
+pub(crate) struct DecodeTables {
+    /// By context.
+    table_of: [u8; CONTEXTS],
+    /// For each slot the token, the distance from its cumulative and its frequency minus 1, in 8 + 12 + 12 bits:
+    /// a frequency of 4096 leaves the state as it is, and fits.
+    slots: Vec<[u32; SCALE]>,
+}
+
+impl DecodeTables {
+    pub fn new(contexts: &ContextTables) -> Self {
+        let table_of = std::array::from_fn(|context| contexts.table_of(context, 0));
+        DecodeTables { table_of, slots: contexts.tables().iter().map(decode_table).collect() }
+    }
+}
+
+fn decode_table(table: &FrequencyTable) -> [u32; SCALE] {
+    let mut slots = [0; SCALE];
+    for token in 0..TOKENS as u8 {
+        let (frequency, cumulative) = (table.frequency(token), table.cumulative(token));
+        for (distance, slot) in (0..frequency).zip(&mut slots[cumulative as usize..]) {
+            *slot = u32::from(token) | distance << 8 | (frequency - 1) << 20;
+        }
+    }
+    slots
 }
 
 /// Decodes the tokens of a chunk from words; `classes` is the class of each token.
@@ -160,7 +152,7 @@ fn encode<const LANES: usize>(
 /// # Errors
 /// Words that end too early or too late, or lanes that do not end as they began.
 pub(crate) fn decode_lanes(
-    tables: &FloatTables,
+    tables: &DecodeTables,
     classes: &[u8; 128],
     grid: &RowGrid,
     words: &[u8],
@@ -177,7 +169,7 @@ pub(crate) fn decode_lanes(
 }
 
 fn decode<const LANES: usize>(
-    tables: &FloatTables,
+    tables: &DecodeTables,
     classes: &[u8; 128],
     grid: &RowGrid,
     words: &[u8],
@@ -210,7 +202,7 @@ fn decode<const LANES: usize>(
         *state = u32::from(words[end - 1]) << 16 | u32::from(words[end - 2]);
         end -= 2;
     }
-    let mut decoder = Decoder { tables: &tables.decode, table_of: &table_of, classes, words, end };
+    let mut decoder = Decoder { tables: &tables.slots, table_of: &table_of, classes, words, end };
     let first: [usize; LANES] = std::array::from_fn(|lane| grid.first_row(lane));
     let starts_plane = |row: usize, lane: usize| row == 0 || (first[lane] + row).is_multiple_of(grid.height);
     // The classes of the row above, replaced one by one by those of this row.

@@ -1,14 +1,14 @@
 //! Tensors of floats to streams and back.
 
-use super::lanes::{FloatTables, lane_bits_for_rows};
+use super::lanes::{EncodeTables, DecodeTables, encode_lanes, lane_bits_for_rows};
 use super::model::{CONTEXTS, FloatFormat, FloatModel, FloatParameters};
 use super::palette::{BitsTable, palette_limit};
 use super::survey::{Survey, sample_stride};
 use super::tokens::{RowGrid, SplitChunk, SplitScratch, TokenForms, join_values};
 use crate::compress::{Compressed, join_stream};
-use crate::entropy::{ContextTables, Histogram, TOKENS};
+use crate::entropy::{ContextTables, Histogram};
 use crate::error::{Error, Result};
-use crate::format::{Chunk, ChunkGrid, Header, TableSource, read_float_payload, write_float_payload};
+use crate::format::{Chunk, ChunkGrid, Header, TableSource, read_float_payload};
 use crate::inspect::SubbandInfo;
 use crate::parallel;
 use crate::report::Report;
@@ -19,6 +19,12 @@ const MAX_TABLES: usize = 24;
 
 /// Compresses a tensor of floats without loss.
 pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Compressed> {
+    #[derive(Default)]
+    struct SplitState {
+        bits: Vec<u32>,
+        scratch: SplitScratch,
+        tallies: Vec<[u32; SYMBOLS]>,
+    }
     let format = FloatFormat::of(tensor.dtype()).expect("the caller has asked");
     let chunks: Vec<Chunk> = (0..grid.len()).map(|number| grid.chunk(number)).collect();
     let plane = grid.geometry.plane();
@@ -57,13 +63,14 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
         let (rows, width) = (chunk.channels * grid.geometry.height, grid.geometry.width);
         RowGrid { rows, height: grid.geometry.height, width, lane_bits: lane_bits_for_rows(rows, width) }
     };
-    let parts = parallel::map(chunks.clone(), |(bits, scratch): &mut (Vec<u32>, SplitScratch), _, chunk| {
+    let parts = parallel::map(chunks.clone(), |state: &mut SplitState, _, chunk| {
+        let SplitState { bits, scratch, tallies } = state;
         gather(&chunk, bits);
         if let Some(ranks) = &ranks {
             bits.iter_mut().for_each(|bits| *bits = ranks.rank_of(*bits));
         }
         let split = SplitChunk::new(&parameters, &forms, &row_grid(&chunk), bits, scratch);
-        let counts = split.count();
+        let counts = split.count(tallies);
         Ok((split, counts))
     })?;
     let mut histograms = vec![Histogram::EMPTY; CONTEXTS];
@@ -74,9 +81,11 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
 
     // 3. Tables, then the payloads.
     let tables = ContextTables::for_contexts(&histograms, MAX_TABLES);
-    let prepared = FloatTables::for_encoding(&tables);
+    let prepared = EncodeTables::new(&tables);
     let payloads = parallel::map(parts, |words: &mut Vec<u16>, number, (split, _)| {
-        Ok(write_float_payload(&prepared, &row_grid(&chunks[number]), &split, words))
+        let mut payload = split.payload;
+        encode_lanes(&prepared, &row_grid(&chunks[number]), &split.symbols, words, &mut payload);
+        Ok(payload)
     })?;
 
     // 4. Header with the chunk index, then the chunks.
@@ -125,26 +134,29 @@ fn find_palette(
     Ok(few.then_some(all))
 }
 
+/// Symbols are below this.
+const SYMBOLS: usize = CONTEXTS.next_power_of_two() * 128;
+
 impl SplitChunk {
-    /// Tokens by context.
-    fn count(&self) -> Vec<Histogram> {
+    /// Tokens by context; `tallies` is working memory.
+    fn count(&self, tallies: &mut Vec<[u32; SYMBOLS]>) -> Vec<Histogram> {
         // Two tallies in turn: one would wait for its own last store at every zero.
-        let mut tallies = vec![[[0u32; 128]; 64]; 2];
+        tallies.clear();
+        tallies.resize(2, [0; SYMBOLS]);
         let (first, second) = tallies.split_at_mut(1);
-        let mut pairs = self.tokens.chunks_exact(2).zip(self.contexts.chunks_exact(2));
-        for (tokens, contexts) in &mut pairs {
-            first[0][usize::from(contexts[0] & 63)][usize::from(tokens[0] & 127)] += 1;
-            second[0][usize::from(contexts[1] & 63)][usize::from(tokens[1] & 127)] += 1;
+        let mut pairs = self.symbols.chunks_exact(2);
+        for pair in &mut pairs {
+            first[0][usize::from(pair[0]) % SYMBOLS] += 1;
+            second[0][usize::from(pair[1]) % SYMBOLS] += 1;
         }
-        if self.tokens.len() % 2 == 1 {
-            let (token, context) = (self.tokens[self.tokens.len() - 1], self.contexts[self.tokens.len() - 1]);
-            first[0][usize::from(context & 63)][usize::from(token & 127)] += 1;
+        for &symbol in pairs.remainder() {
+            first[0][usize::from(symbol) % SYMBOLS] += 1;
         }
         (0..CONTEXTS)
             .map(|context| {
                 let mut histogram = Histogram::EMPTY;
-                for token in 0..TOKENS {
-                    histogram.counts[token] = first[0][context][token] + second[0][context][token];
+                for (token, count) in histogram.counts.iter_mut().enumerate() {
+                    *count = first[0][context * 128 + token] + second[0][context * 128 + token];
                 }
                 histogram
             })
@@ -158,7 +170,7 @@ pub(crate) struct FloatDecoder {
     model: FloatModel,
     forms: TokenForms,
     classes: [u8; 128],
-    tables: FloatTables,
+    tables: DecodeTables,
     height: usize,
     width: usize,
 }
@@ -175,7 +187,7 @@ impl FloatDecoder {
     pub fn new(model: FloatModel, height: usize, width: usize) -> Self {
         let forms = TokenForms::new(&model.parameters);
         let classes = forms.classes();
-        FloatDecoder { forms, classes, tables: FloatTables::for_decoding(&model.tables), height, width, model }
+        FloatDecoder { forms, classes, tables: DecodeTables::new(&model.tables), height, width, model }
     }
 
     pub fn tables(&self) -> &ContextTables {

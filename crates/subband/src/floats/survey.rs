@@ -69,7 +69,8 @@ impl Survey {
         let top_key = best_window(&keys, window);
         let classes = match self.values {
             0..8192 => 2,
-            8192..65_536 => 3,
+            8192..32_768 => 3,
+            32_768..131_072 => 5,
             _ => BOUNDS + 1,
         };
         let bounds = bounds(keys[..=top_key].iter().rev().take(window), classes, if signed { 2 } else { 1 });

@@ -5,6 +5,7 @@
 
 use super::model::{BOUNDS, ESCAPE, FloatParameters, KEYED, context};
 use crate::error::{Error, Result};
+use crate::format::begin_float_payload;
 
 /// The rows of a chunk and the lanes they are dealt to: lane k has rows k * rows / lanes to (k + 1) * rows / lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +41,11 @@ pub(crate) struct TokenForms {
 struct TokenForm {
     /// The value without its raw bits.
     base: u32,
-    /// Raw bits, and where they go.
-    width: u8,
+    /// Where the raw bits go.
+    mask: u32,
     shift: u8,
+    /// Number of raw bits.
+    width: u8,
     class: u8,
 }
 
@@ -52,16 +55,17 @@ impl TokenForms {
         let shift = parameters.key_shift();
         let mut forms = [TokenForm::default(); 128];
         for (token, form) in (0u8..).zip(&mut forms) {
-            form.class = parameters.class(token);
-            if let Some((key, negative)) = parameters.key(token) {
-                let width = parameters.raw_width(key);
-                form.base = key << shift | if negative { parameters.format.sign() } else { 0 };
-                (form.width, form.shift) = (width as u8, (shift - width) as u8);
-            }
+            let (base, width, shift) = match parameters.key(token) {
+                Some((key, negative)) => {
+                    let width = parameters.raw_width(key);
+                    (key << shift | if negative { parameters.format.sign() } else { 0 }, width, shift - width)
+                }
+                None if token == ESCAPE => (0, parameters.format.bits - parameters.zero_bits, parameters.zero_bits),
+                None => (0, 0, 0),
+            };
+            let mask = (((1u64 << width) - 1) << shift) as u32;
+            *form = TokenForm { base, mask, shift: shift as u8, width: width as u8, class: parameters.class(token) };
         }
-        let escape = &mut forms[ESCAPE as usize];
-        escape.shift = parameters.zero_bits as u8;
-        escape.width = (parameters.format.bits - parameters.zero_bits) as u8;
         TokenForms { forms }
     }
 
@@ -70,23 +74,29 @@ impl TokenForms {
     }
 
     pub fn width(&self, token: u8) -> u32 {
-        u32::from(self.forms[usize::from(token & 127)].width)
+        u32::from(self.of(token).width)
+    }
+
+    fn of(&self, token: u8) -> &TokenForm {
+        &self.forms[usize::from(token % 128)]
     }
 }
 
 /// Working memory for splitting; one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct SplitScratch {
+    tokens: Vec<u8>,
     classes: Vec<u8>,
     raw: Vec<u8>,
 }
 
-/// The tokens of a chunk, its contexts, and its raw bits.
+/// The values of a chunk, split.
 #[derive(Debug, Default)]
 pub(crate) struct SplitChunk {
-    pub tokens: Vec<u8>,
-    pub contexts: Vec<u8>,
-    pub raw: Vec<u8>,
+    /// Context and token of each value: `context * 128 + token`.
+    pub symbols: Vec<u16>,
+    /// The payload as far as it does not depend on tables, with room for the rest.
+    pub payload: Vec<u8>,
 }
 
 impl SplitChunk {
@@ -98,14 +108,17 @@ impl SplitChunk {
         values: &[u32],
         scratch: &mut SplitScratch,
     ) -> Self {
-        let mut tokens = vec![0; values.len()];
-        tokenise(parameters, values, &mut tokens);
+        let SplitScratch { tokens, classes, raw } = scratch;
+        tokens.resize(values.len(), 0);
+        tokenise(parameters, values, tokens);
         if parameters.grid.is_some() {
-            escape_off_grid(parameters, forms, values, &mut tokens);
+            escape_off_grid(parameters, forms, values, tokens);
         }
-        let contexts = contexts(&parameters.bounds, grid, &tokens, &mut scratch.classes);
-        let raw = write_raw(forms, values, &tokens, &mut scratch.raw).to_vec();
-        SplitChunk { tokens, contexts, raw }
+        classes.resize(values.len(), 0);
+        classify(&parameters.bounds, tokens, classes);
+        let symbols = symbols(grid, tokens, classes);
+        let payload = begin_float_payload(grid, write_raw(forms, values, tokens, raw), values.len());
+        SplitChunk { symbols, payload }
     }
 }
 
@@ -135,7 +148,7 @@ fn escape_off_grid(parameters: &FloatParameters, forms: &TokenForms, values: &[u
         None => 0,
     });
     for (token, &value) in tokens.iter_mut().zip(values) {
-        if value & masks[usize::from(*token & 127)] != 0 {
+        if value & masks[usize::from(*token % 128)] != 0 {
             *token = ESCAPE;
         }
     }
@@ -149,53 +162,71 @@ fn classify(bounds: &[u8; BOUNDS], tokens: &[u8], classes: &mut [u8]) {
     }
 }
 
-/// Context of each value from the classes to its left and above it; where one is missing the other stands in.
-fn contexts(bounds: &[u8; BOUNDS], grid: &RowGrid, tokens: &[u8], classes: &mut Vec<u8>) -> Vec<u8> {
-    classes.resize(tokens.len(), 0);
-    classify(bounds, tokens, classes);
-    let mut contexts = vec![0; tokens.len()];
+/// Token and context of each value, the context from the classes to its left and above it; where one is missing
+/// the other stands in.
+fn symbols(grid: &RowGrid, tokens: &[u8], classes: &[u8]) -> Vec<u16> {
+    let symbol = |token: u8, left: u8, above: u8| u16::from(context(left, above)) << 7 | u16::from(token);
+    let mut symbols = Vec::with_capacity(tokens.len());
     let width = grid.width;
     for lane in 0..grid.lanes() {
         let first = grid.first_row(lane);
         for row in first..grid.first_row(lane + 1) {
-            let (before, rest) = classes.split_at(row * width);
-            let here = &rest[..width];
-            let out = &mut contexts[row * width..(row + 1) * width];
-            // The value to the left of out[x + 1] is here[x].
+            let at = row * width;
+            // The first value has nothing to its left, the others have the classes from here on.
+            let (tokens, left) = (&tokens[at..at + width], &classes[at..at + width - 1]);
+            let others = tokens[1..].iter().zip(left);
             if row == first || row % grid.height == 0 {
-                out[0] = context(0, 0);
-                for (out, &left) in out[1..].iter_mut().zip(here) {
-                    *out = context(left, left);
-                }
+                symbols.push(symbol(tokens[0], 0, 0));
+                symbols.extend(others.map(|(&token, &left)| symbol(token, left, left)));
             } else {
-                let above = &before[before.len() - width..];
-                out[0] = context(above[0], above[0]);
-                for ((out, &left), &above) in out[1..].iter_mut().zip(here).zip(&above[1..]) {
-                    *out = context(left, above);
-                }
+                let above = &classes[at - width..at];
+                symbols.push(symbol(tokens[0], above[0], above[0]));
+                let others = others.zip(&above[1..]);
+                symbols.extend(others.map(|((&token, &left), &above)| symbol(token, left, above)));
             }
         }
     }
-    contexts
+    symbols
 }
 
-/// Raw bits of all values, in order. Eight bytes are stored at every value and the position moves on by the
-/// full ones, which is cheaper than asking whether a byte is full: about every second value has no raw bits.
+/// Raw bits of all values, in order.
+///
+/// Two values go together, and eight bytes are stored at every pair while the position moves on by the full ones:
+/// cheaper than asking whether bytes are full, since about every second value has no raw bits and none can tell
+/// which. Against one value at a time this is three quarters of the time.
 fn write_raw<'s>(forms: &TokenForms, values: &[u32], tokens: &[u8], bytes: &'s mut Vec<u8>) -> &'s [u8] {
-    bytes.resize(values.len() * 4 + 8, 0);
+    bytes.resize(values.len() * 4 + 16, 0);
     let (mut at, mut pending, mut count) = (0usize, 0u64, 0u32);
-    for (&value, &token) in values.iter().zip(tokens) {
-        let form = &forms.forms[usize::from(token & 127)];
-        let raw = u64::from(value >> form.shift) & ((1 << form.width) - 1);
-        // Fewer than 8 bits are pending and at most 32 come.
-        pending |= raw << count;
-        count += u32::from(form.width);
+    // Fewer than 8 bits are pending and at most 56 come.
+    let mut put = |bits: u64, width: u32| {
+        pending |= bits << count;
+        count += width;
         bytes[at..at + 8].copy_from_slice(&pending.to_le_bytes());
         at += (count >> 3) as usize;
         pending >>= count & !7;
         count &= 7;
+    };
+    let raw = |value: u32, token: u8| {
+        let form = forms.of(token);
+        (u64::from((value ^ form.base) >> form.shift), u32::from(form.width))
+    };
+    let pairs = values.chunks_exact(2).zip(tokens.chunks_exact(2));
+    for (values, tokens) in pairs {
+        let (first, first_width) = raw(values[0], tokens[0]);
+        let (second, second_width) = raw(values[1], tokens[1]);
+        if first_width + second_width <= 56 {
+            put(first | second << first_width, first_width + second_width);
+        } else {
+            put(first, first_width);
+            put(second, second_width);
+        }
     }
-    &bytes[..at + usize::from(count > 0)]
+    if values.len() % 2 == 1 {
+        let (bits, width) = raw(values[values.len() - 1], tokens[values.len() - 1]);
+        put(bits, width);
+    }
+    let end = at + usize::from(count > 0);
+    &bytes[..end]
 }
 
 /// Puts values together from tokens and raw bits. `raw` holds the raw bits and eight bytes of zeros behind them.
@@ -205,13 +236,13 @@ fn write_raw<'s>(forms: &TokenForms, values: &[u32], tokens: &[u8], bytes: &'s m
 pub(crate) fn join_values(forms: &TokenForms, tokens: &[u8], raw: &[u8], values: &mut [u32]) -> Result<()> {
     let mut position = 0usize;
     for (value, &token) in values.iter_mut().zip(tokens) {
-        let form = &forms.forms[usize::from(token & 127)];
+        let form = forms.of(token);
         let at = position >> 3;
         let Some(&word) = raw.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
             return Err(Error::corrupt("the raw bits of a chunk end too early"));
         };
-        let bits = u64::from_le_bytes(word) >> (position & 7) & ((1 << form.width) - 1);
-        *value = form.base | (bits as u32) << form.shift;
+        let bits = (u64::from_le_bytes(word) >> (position & 7)) as u32;
+        *value = form.base | (bits << form.shift) & form.mask;
         position += usize::from(form.width);
     }
     let (used, padding) = (position.div_ceil(8), position & 7);

@@ -3,34 +3,27 @@
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::MAX_LANE_BITS;
 use crate::error::{Error, Result};
-use crate::floats::{FloatTables, RowGrid, SplitChunk, decode_lanes, encode_lanes};
+use crate::floats::{DecodeTables, RowGrid, decode_lanes};
 
 /// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
 const HAS_RAW_BITS: u8 = 1 << 3;
 
-/// The payload of split values; `words` is working memory.
-pub(crate) fn write_float_payload(
-    tables: &FloatTables,
-    grid: &RowGrid,
-    chunk: &SplitChunk,
-    words: &mut Vec<u16>,
-) -> Vec<u8> {
-    let SplitChunk { tokens, contexts, raw } = chunk;
-    // Room for 4 bits a token: mostly enough.
-    let mut out = Vec::with_capacity(raw.len() + tokens.len() / 2 + 64);
+/// The payload of a chunk up to its words, with room for those of so many tokens.
+pub(crate) fn begin_float_payload(grid: &RowGrid, raw: &[u8], tokens: usize) -> Vec<u8> {
+    // Four bits a token are enough for most.
+    let mut out = Vec::with_capacity(raw.len() + tokens / 2 + 64);
     out.push(grid.lane_bits as u8 | if raw.is_empty() { 0 } else { HAS_RAW_BITS });
     if !raw.is_empty() {
         put_varint(&mut out, raw.len() as u64);
         out.extend_from_slice(raw);
     }
-    encode_lanes(tables, grid, tokens, contexts, words, &mut out);
     out
 }
 
 /// Decodes the tokens of a payload and copies its raw bits, with eight zero bytes behind them. The lanes of
 /// `grid` are those of the payload.
 pub(crate) fn read_float_payload(
-    tables: &FloatTables,
+    tables: &DecodeTables,
     classes: &[u8; 128],
     mut grid: RowGrid,
     payload: &[u8],
