@@ -91,9 +91,7 @@ impl<'a> OpenStream<'a> {
             quantizer: PlaneQuantizer::new(coding, geometry.channels, geometry.height, geometry.width)?,
             prepared: PreparedTables::new(tables),
             floats: match &header.source {
-                TableSource::Floats(model) => {
-                    Some(FloatDecoder::new(model.clone(), geometry.height, geometry.width))
-                }
+                TableSource::Floats(model) => Some(FloatDecoder::new(model.clone(), geometry.height, geometry.width)),
                 _ => None,
             },
             header_bytes: bytes.len() - rest.len(),

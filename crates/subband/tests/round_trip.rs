@@ -244,9 +244,6 @@ fn bad_settings_name_the_value_and_the_range() {
     assert!(message(Config::default().with_target(Target::MaxError(0.0))).contains("max_error is 0"));
     assert!(message(Config::default().with_rounding(0.6)).contains("rounding is 0.6: allowed are 0 to 0.5"));
     assert!(message(Config::default().with_index_bits(25)).contains("index_bits is 25: allowed are 2 to 24"));
-    assert!(
-        message(Config::default().with_target(Target::Lossless)).contains("lossless coding of f32 is not offered yet")
-    );
     let steps = Target::Steps(Steps::PerSubband(vec![1.0; 3]));
     assert!(message(Config::default().with_target(steps)).contains("3 steps were given"));
 }

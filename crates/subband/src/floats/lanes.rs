@@ -20,15 +20,21 @@ const MISSING: u8 = CLASSES as u8;
 
 /// Lanes, as a binary logarithm, for a chunk: eight, unless their states would cost more than they speed up.
 pub(crate) fn lane_bits_for_rows(rows: usize, width: usize) -> u32 {
-    if rows >= 8 && rows * width >= 2048 { EIGHT } else { 0 }
+    if rows >= 8 && rows * width >= 4096 { EIGHT } else { 0 }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct EncodeToken {
-    /// ceil(2^63 / frequency), which divides exactly; see `entropy::rans`.
+    /// ceil(2^64 / frequency): x / frequency is (x * inverse) >> 64 for every 32-bit x, since the excess of the
+    /// inverse, below one part in 2^64 / frequency, times x stays below that. (With 2^63 the shift would take
+    /// as long as the rest.) For frequency 1 it is 2^64 - 1 and the quotient x - 1; `offset` makes up for it.
     inverse: u64,
-    frequency: u32,
-    cumulative: u32,
+    /// Above this a state is too large.
+    limit: u32,
+    /// The cumulative.
+    offset: u16,
+    /// 4096 - frequency.
+    complement: u16,
 }
 
 /// The entries of all contexts, `context * 128 + token`: contexts that share a table have copies, which saves a
@@ -51,8 +57,13 @@ fn encode_table(table: &FrequencyTable) -> [EncodeToken; 128] {
     for (token, entry) in (0..TOKENS as u8).zip(&mut tokens) {
         let frequency = table.frequency(token);
         if frequency > 0 {
-            let inverse = (1u64 << 63).div_ceil(u64::from(frequency));
-            *entry = EncodeToken { inverse, frequency, cumulative: table.cumulative(token) };
+            let offset = table.cumulative(token) + if frequency == 1 { SCALE as u32 - 1 } else { 0 };
+            *entry = EncodeToken {
+                inverse: (u64::MAX / u64::from(frequency)).saturating_add(1),
+                limit: ((u64::from(frequency) << (32 - SCALE_BITS)) - 1) as u32,
+                offset: offset as u16,
+                complement: (SCALE as u32 - frequency) as u16,
+            };
         }
     }
     tokens
@@ -87,16 +98,17 @@ fn encode<const LANES: usize>(
     let mut at = 0;
     let entries = tables.entries.as_slice();
     let mut put = |state: &mut u32, symbol: u16| {
-        let EncodeToken { inverse, frequency, cumulative } = entries[usize::from(symbol)];
-        debug_assert!(frequency > 0);
+        let EncodeToken { inverse, limit, offset, complement } = entries[usize::from(symbol)];
+        debug_assert!(inverse > 0, "the token has a share");
         let mut x = *state;
         // The word is stored in any case, and kept if the state is too large for the result to fit.
         words[at] = x as u16;
-        let full = u64::from(x) >= u64::from(frequency) << (32 - SCALE_BITS);
+        let full = x > limit;
         at += usize::from(full);
         x >>= if full { 16 } else { 0 };
-        let quotient = ((u128::from(x) * u128::from(inverse)) >> 63) as u32;
-        *state = (quotient << SCALE_BITS).wrapping_add(x - quotient * frequency + cumulative);
+        let quotient = ((u128::from(x) * u128::from(inverse)) >> 64) as u32;
+        // quotient * 4096 + x - quotient * frequency + cumulative
+        *state = x + u32::from(offset) + quotient * u32::from(complement);
     };
     let first: [usize; LANES] = std::array::from_fn(|lane| grid.first_row(lane) * grid.width);
     let common = grid.rows >> grid.lane_bits;
@@ -281,4 +293,98 @@ impl Decoder<'_> {
 
 fn too_early() -> Error {
     Error::corrupt("the entropy-coded words end too early")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::entropy::Histogram;
+
+    #[test]
+    fn quotients_are_exact() {
+        for frequency in 1..=SCALE as u32 {
+            let mut counts = [0; TOKENS];
+            counts[..2].copy_from_slice(&[frequency, SCALE as u32 - frequency]);
+            let inverse = (u64::MAX / u64::from(frequency)).saturating_add(1);
+            let multiple = u32::MAX / frequency * frequency;
+            for x in [1, frequency, LOW, multiple - 1, multiple, u32::MAX] {
+                let quotient = ((u128::from(x) * u128::from(inverse)) >> 64) as u32;
+                assert_eq!(quotient, if frequency == 1 { x - 1 } else { x / frequency }, "{x} / {frequency}");
+            }
+        }
+    }
+
+    /// The plain form of a decoder: token by token, as FORMAT.md says.
+    fn plain_decode(contexts: &ContextTables, classes: &[u8; 128], grid: &RowGrid, words: &[u8]) -> Vec<u8> {
+        let mut words = words.chunks_exact(2).map(|word| u32::from(u16::from_le_bytes([word[0], word[1]]))).rev();
+        let mut states: Vec<u32> =
+            (0..grid.lanes()).map(|_| words.next().unwrap() << 16 | words.next().unwrap()).collect();
+        let mut tokens = vec![0u8; grid.rows * grid.width];
+        for step in 0..grid.rows.div_ceil(grid.lanes()) * grid.width {
+            for (lane, state) in states.iter_mut().enumerate() {
+                let row = grid.first_row(lane) + step / grid.width;
+                if row >= grid.first_row(lane + 1) {
+                    continue;
+                }
+                let (x, at) = (step % grid.width, row * grid.width + step % grid.width);
+                let left = (x > 0).then(|| classes[tokens[at - 1] as usize]);
+                let first = row == grid.first_row(lane) || row % grid.height == 0;
+                let above = (!first).then(|| classes[tokens[at - grid.width] as usize]);
+                let pair = (left.or(above).unwrap_or(0), above.or(left).unwrap_or(0));
+                let table = &contexts.tables()[contexts.table_of(context(pair.0, pair.1) as usize, 0) as usize];
+                let slot = *state % 4096;
+                let token = (0..TOKENS as u8)
+                    .find(|&t| table.cumulative(t) <= slot && slot < table.cumulative(t) + table.frequency(t))
+                    .unwrap();
+                *state = table.frequency(token) * (*state / 4096) + slot - table.cumulative(token);
+                if *state < LOW {
+                    *state = *state << 16 | words.next().unwrap();
+                }
+                tokens[at] = token;
+            }
+        }
+        assert!(words.next().is_none() && states.iter().all(|&state| state == LOW));
+        tokens
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_come_back(
+            height in 1usize..6, planes in 1usize..7, width in 1usize..9, lane_bits in prop_oneof![Just(0), Just(EIGHT)],
+            noise in prop::collection::vec(prop_oneof![9 => Just(0u8), 4 => 0u8..5, 1 => 0u8..112], 400),
+        ) {
+            let grid = RowGrid { rows: height * planes, height, width, lane_bits };
+            let tokens: Vec<u8> = (0..grid.rows * width).map(|i| noise[i % 400]).collect();
+            let classes: [u8; 128] = std::array::from_fn(|token| (token % CLASSES) as u8);
+            // Symbols by the plain rule, from classes that are no function of bounds.
+            let mut histograms = vec![Histogram::EMPTY; CONTEXTS];
+            let mut symbols = vec![0u16; tokens.len()];
+            for lane in 0..grid.lanes() {
+                for row in grid.first_row(lane)..grid.first_row(lane + 1) {
+                    for x in 0..width {
+                        let at = row * width + x;
+                        let left = (x > 0).then(|| classes[tokens[at - 1] as usize]);
+                        let first = row == grid.first_row(lane) || row % height == 0;
+                        let above = (!first).then(|| classes[tokens[at - width] as usize]);
+                        let context = context(left.or(above).unwrap_or(0), above.or(left).unwrap_or(0));
+                        histograms[context as usize].counts[tokens[at] as usize] += 1;
+                        symbols[at] = u16::from(context) << 7 | u16::from(tokens[at]);
+                    }
+                }
+            }
+            let contexts = ContextTables::for_contexts(&histograms, 24);
+            let mut out = Vec::new();
+            encode_lanes(&EncodeTables::new(&contexts), &grid, &symbols, &mut Vec::new(), &mut out);
+            prop_assert_eq!(&plain_decode(&contexts, &classes, &grid, &out), &tokens);
+            let mut decoded = vec![0; tokens.len()];
+            let tables = DecodeTables::new(&contexts);
+            decode_lanes(&tables, &classes, &grid, &out, &mut decoded).unwrap();
+            prop_assert_eq!(&decoded, &tokens);
+            for end in (0..out.len()).rev().take(40) {
+                prop_assert!(decode_lanes(&tables, &classes, &grid, &out[..end], &mut decoded).is_err());
+            }
+        }
+    }
 }

@@ -9,11 +9,9 @@ pub(crate) const BOUNDS: usize = 6;
 pub(crate) const CLASSES: usize = BOUNDS + 2;
 /// Unordered pairs of classes.
 pub(crate) const CONTEXTS: usize = CLASSES * (CLASSES + 1) / 2;
-/// Token of +0.0.
-pub(crate) const ZERO: u8 = 0;
 /// Token of values that have none of their own: all their bits are raw.
 pub(crate) const ESCAPE: u8 = 111;
-/// Tokens between the two.
+/// Tokens between zeros and escape, where negative values have none.
 pub(crate) const KEYED: u32 = 110;
 /// Most entries of a palette.
 pub(crate) const MAX_PALETTE: usize = 1 << 16;
@@ -95,12 +93,17 @@ impl FloatParameters {
         self.format.mantissa - self.sub_bits
     }
 
-    /// Key and sign of a token; `None` for zero, escape and tokens beyond the keys.
+    /// The first token with a key; those before are zeros: of both signs, if negative values have tokens.
+    pub fn first_keyed(&self) -> u8 {
+        1 + u8::from(self.signed)
+    }
+
+    /// Key and sign of a token; `None` for zeros, escape and tokens beyond the keys.
     pub fn key(&self, token: u8) -> Option<(u32, bool)> {
-        if token == ZERO || token >= ESCAPE {
+        if token < self.first_keyed() || token >= ESCAPE {
             return None;
         }
-        let index = u32::from(token) - 1;
+        let index = u32::from(token - self.first_keyed());
         let (index, negative) = if self.signed { (index / 2, index % 2 == 1) } else { (index, false) };
         Some((self.top_key.checked_sub(index)?, negative))
     }
@@ -116,10 +119,10 @@ impl FloatParameters {
         meaningful.saturating_sub(self.sub_bits)
     }
 
-    /// Class of a token: 0 for zero, 7 for the largest values to 1 for the smallest.
+    /// Class of a token: 0 for zeros, 7 for the largest values to 1 for the smallest.
     pub fn class(&self, token: u8) -> u8 {
         let below = self.bounds.iter().filter(|&&bound| bound <= token).count() as u8;
-        if token == ZERO { 0 } else { CLASSES as u8 - 1 - below }
+        if token < self.first_keyed() { 0 } else { CLASSES as u8 - 1 - below }
     }
 }
 
@@ -152,7 +155,8 @@ impl FloatModel {
     pub fn validate(&self) -> Result<()> {
         self.parameters.validate()?;
         for table in self.tables.tables() {
-            let lost = (1..ESCAPE).find(|&t| table.frequency(t) > 0 && self.parameters.key(t).is_none());
+            let lost = (self.parameters.first_keyed()..ESCAPE)
+                .find(|&t| table.frequency(t) > 0 && self.parameters.key(t).is_none());
             if let Some(token) = lost {
                 return Err(Error::corrupt(format!("token {token} of a float stream lies below the keys")));
             }

@@ -6,7 +6,6 @@ use super::model::{FloatFormat, palette_order};
 const MOST: usize = 4096;
 /// The same for 16-bit types, whose values have few bits to save.
 const MOST_HALF: usize = 256;
-const SLOTS: usize = 1 << 14;
 const EMPTY: u32 = u32::MAX;
 
 /// Most distinct values that a palette is worth for in a tensor of so many values.
@@ -25,14 +24,14 @@ pub(crate) struct BitsTable {
 impl BitsTable {
     pub fn new(limit: usize) -> Self {
         debug_assert!(limit <= MOST);
-        BitsTable { slots: vec![(0, EMPTY); SLOTS], count: 0, limit }
+        BitsTable { slots: vec![(0, EMPTY); (4 * limit + 4).next_power_of_two()], count: 0, limit }
     }
 
     /// Where these bits are, or the empty slot where they belong.
     fn slot(&self, bits: u32) -> usize {
-        let mut at = (bits.wrapping_mul(0x9e37_79b1) >> 18) as usize;
+        let mut at = bits.wrapping_mul(0x9e37_79b1) as usize >> 16 & (self.slots.len() - 1);
         while self.slots[at].1 != EMPTY && self.slots[at].0 != bits {
-            at = (at + 1) % SLOTS;
+            at = (at + 1) & (self.slots.len() - 1);
         }
         at
     }

@@ -1,6 +1,6 @@
 //! Tensors of floats to streams and back.
 
-use super::lanes::{EncodeTables, DecodeTables, encode_lanes, lane_bits_for_rows};
+use super::lanes::{DecodeTables, EncodeTables, encode_lanes, lane_bits_for_rows};
 use super::model::{CONTEXTS, FloatFormat, FloatModel, FloatParameters};
 use super::palette::{BitsTable, palette_limit};
 use super::survey::{Survey, sample_stride};

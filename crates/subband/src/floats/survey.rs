@@ -51,8 +51,8 @@ impl Survey {
         let sign = format.sign();
         let zero_bits = self.any.trailing_zeros().min(format.mantissa);
         let mantissa = format.mantissa - zero_bits;
-        let nonzero = || self.sample.iter().copied().filter(|&bits| bits != 0);
-        let negative = nonzero().filter(|bits| bits & sign != 0).count();
+        let nonzero = || self.sample.iter().copied().filter(|&bits| bits & !sign != 0);
+        let negative = self.sample.iter().filter(|&&bits| bits & sign != 0).count();
         let signed = negative * 256 > self.sample.len();
         let grid = grid(format, mantissa, nonzero());
         let sub_bits = match (grid, format.mantissa) {
@@ -65,7 +65,7 @@ impl Survey {
         let shift = format.mantissa - sub_bits;
         let mut keys = vec![0usize; (format.exponents() << sub_bits) as usize];
         nonzero().for_each(|bits| keys[((bits & !sign) >> shift) as usize] += 1);
-        let window = if signed { KEYED / 2 } else { KEYED } as usize;
+        let window = if signed { KEYED / 2 - 1 } else { KEYED } as usize;
         let top_key = best_window(&keys, window);
         let classes = match self.values {
             0..8192 => 2,
@@ -73,7 +73,7 @@ impl Survey {
             32_768..131_072 => 5,
             _ => BOUNDS + 1,
         };
-        let bounds = bounds(keys[..=top_key].iter().rev().take(window), classes, if signed { 2 } else { 1 });
+        let bounds = bounds(keys[..=top_key].iter().rev().take(window), classes, signed);
         FloatParameters {
             format,
             sub_bits,
@@ -116,22 +116,24 @@ fn best_window(keys: &[usize], window: usize) -> usize {
             best = (inside, top);
         }
     }
-    best.1
+    // Tables pay for tokens above the first that occurs.
+    keys[..=best.1].iter().rposition(|&count| count > 0).unwrap_or(0)
 }
 
-/// Bounds that cut keys, given from the top with `tokens` tokens each, into classes of about equal counts.
-fn bounds<'a>(keys: impl Iterator<Item = &'a usize> + Clone, classes: usize, tokens: u8) -> [u8; BOUNDS] {
+/// Bounds that cut keys, given from the top, into classes of about equal counts.
+fn bounds<'a>(keys: impl Iterator<Item = &'a usize> + Clone, classes: usize, signed: bool) -> [u8; BOUNDS] {
+    let tokens_a_key = if signed { 2 } else { 1 };
     let total: usize = keys.clone().sum();
     std::array::from_fn(|i| {
         let wanted = total * ((i + 1) * classes / (BOUNDS + 1)) / classes;
         let mut before = 0;
-        let mut bound = 1u8;
+        let mut bound = tokens_a_key;
         for &count in keys.clone() {
             if before + count / 2 >= wanted {
                 break;
             }
             before += count;
-            bound += tokens;
+            bound += tokens_a_key;
         }
         bound
     })
@@ -155,7 +157,8 @@ mod tests {
         assert_eq!(chosen.grid, Some(127), "multiples of 1.0");
         assert_eq!(chosen.zero_bits, 16, "255 has eight digits");
         assert_eq!(chosen.top_key, 255f32.to_bits() >> chosen.key_shift());
-        let noise: Vec<f32> = (1..5000u32).map(|i| f32::from_bits(0x3f80_0000 ^ (i.wrapping_mul(0x9e37_79b1) >> 8))).collect();
+        let noise: Vec<f32> =
+            (1..5000u32).map(|i| f32::from_bits(0x3f80_0000 ^ (i.wrapping_mul(0x9e37_79b1) >> 8))).collect();
         assert_eq!(parameters(&noise).grid, None);
     }
 
@@ -169,6 +172,6 @@ mod tests {
     #[test]
     fn classes_halve_the_values() {
         // Keys from the top: 1, 1, 2, 4 values; two classes of four each.
-        assert_eq!(bounds([1, 1, 2, 4].iter(), 2, 1), [1, 1, 1, 4, 4, 4]);
+        assert_eq!(bounds([1, 1, 2, 4].iter(), 2, false), [1, 1, 1, 4, 4, 4]);
     }
 }

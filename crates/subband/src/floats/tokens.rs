@@ -60,6 +60,7 @@ impl TokenForms {
                     let width = parameters.raw_width(key);
                     (key << shift | if negative { parameters.format.sign() } else { 0 }, width, shift - width)
                 }
+                None if token > 0 && token < parameters.first_keyed() => (parameters.format.sign(), 0, 0),
                 None if token == ESCAPE => (0, parameters.format.bits - parameters.zero_bits, parameters.zero_bits),
                 None => (0, 0, 0),
             };
@@ -115,7 +116,7 @@ impl SplitChunk {
             escape_off_grid(parameters, forms, values, tokens);
         }
         classes.resize(values.len(), 0);
-        classify(&parameters.bounds, tokens, classes);
+        classify(parameters, tokens, classes);
         let symbols = symbols(grid, tokens, classes);
         let payload = begin_float_payload(grid, write_raw(forms, values, tokens, raw), values.len());
         SplitChunk { symbols, payload }
@@ -123,15 +124,16 @@ impl SplitChunk {
 }
 
 /// Token of each value. A sign without a token of its own makes the key larger than all others, so that the
-/// difference wraps around and the value is escaped; +0.0 has its token whatever the keys are.
+/// difference wraps around and the value is escaped; zeros have their tokens whatever the keys are.
 fn tokenise(parameters: &FloatParameters, values: &[u32], tokens: &mut [u8]) {
     let (shift, top) = (parameters.key_shift(), parameters.top_key);
     if parameters.signed {
         let (sign, sign_shift) = (parameters.format.sign(), parameters.format.bits - 1);
         for (token, &value) in tokens.iter_mut().zip(values) {
-            let index = top.wrapping_sub((value & !sign) >> shift).min(KEYED / 2);
-            let keyed = (1 + 2 * index + (value >> sign_shift)).min(u32::from(ESCAPE));
-            *token = if value == 0 { 0 } else { keyed as u8 };
+            let (magnitude, negative) = (value & !sign, value >> sign_shift);
+            let index = top.wrapping_sub(magnitude >> shift).min(KEYED / 2);
+            let keyed = (2 + 2 * index + negative).min(u32::from(ESCAPE));
+            *token = if magnitude == 0 { negative as u8 } else { keyed as u8 };
         }
     } else {
         for (token, &value) in tokens.iter_mut().zip(values) {
@@ -155,10 +157,11 @@ fn escape_off_grid(parameters: &FloatParameters, forms: &TokenForms, values: &[u
 }
 
 /// Class of each token, by comparisons instead of a table so that it vectorises.
-fn classify(bounds: &[u8; BOUNDS], tokens: &[u8], classes: &mut [u8]) {
+fn classify(parameters: &FloatParameters, tokens: &[u8], classes: &mut [u8]) {
+    let (bounds, first_keyed) = (parameters.bounds, parameters.first_keyed());
     for (class, &token) in classes.iter_mut().zip(tokens) {
         let below: u8 = bounds.iter().map(|&bound| u8::from(bound <= token)).sum();
-        *class = if token == 0 { 0 } else { BOUNDS as u8 + 1 - below };
+        *class = if token < first_keyed { 0 } else { BOUNDS as u8 + 1 - below };
     }
 }
 
@@ -250,4 +253,63 @@ pub(crate) fn join_values(forms: &TokenForms, tokens: &[u8], raw: &[u8], values:
         return Err(Error::corrupt("the raw bits of a chunk do not end with its last value"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floats::FloatFormat;
+    use crate::floats::survey::Survey;
+
+    fn parameters(values: &[u32]) -> FloatParameters {
+        let mut survey = Survey::default();
+        survey.add(values, 1);
+        survey.parameters(FloatFormat::F32)
+    }
+
+    #[test]
+    fn tokens_by_hand() {
+        // Half octaves from the key of 3.0 down: [3, 4), [2, 3), [1.5, 2), ...
+        let values = [3.0f32, 2.0, 1.9, 0.0, 1.0, 2.7].map(f32::to_bits);
+        let parameters = FloatParameters { sub_bits: 1, zero_bits: 0, grid: None, ..parameters(&values) };
+        let parameters = FloatParameters { top_key: 3f32.to_bits() >> 22, bounds: [1, 2, 3, 4, 5, 6], ..parameters };
+        let mut tokens = [0; 6];
+        tokenise(&parameters, &values, &mut tokens);
+        assert_eq!(tokens, [1, 2, 3, 0, 4, 2]);
+        let mut classes = [0; 6];
+        classify(&parameters, &tokens, &mut classes);
+        assert_eq!(classes, [6, 5, 4, 0, 3, 5]);
+        assert!(tokens.iter().zip(classes).all(|(&token, class)| parameters.class(token) == class));
+        // One row above the other: contexts (0, 0), (6, 6), (5, 5); (6, 6), (0, 5), (3, 4).
+        let grid = RowGrid { rows: 2, height: 2, width: 3, lane_bits: 0 };
+        let expected = [(0, 0), (6, 6), (5, 5), (6, 6), (0, 5), (3, 4)].map(|(a, b)| u16::from(context(a, b)) * 128);
+        let symbols = symbols(&grid, &tokens, &classes);
+        assert!(symbols.iter().zip(expected).zip(tokens).all(|((&s, context), token)| s == context + u16::from(token)));
+    }
+
+    #[test]
+    fn values_come_back_whatever_the_parameters() {
+        let mut values: Vec<u32> =
+            (0..4000u32).map(|i| i.wrapping_mul(0x9e37_79b1) & [!0, !0xff, 0][i as usize % 3]).collect();
+        values.extend([0, 1 << 31, 0x7fc0_1234, 0xff80_0000, 1, 0x8000_0001].map(|bits: u32| bits));
+        let fitting = parameters(&values);
+        for signed in [false, true] {
+            for (sub_bits, grid, top_key) in [(0, None, 200), (1, Some(120), 300), (3, Some(0), 2047), (2, None, 5)] {
+                let parameters = FloatParameters { signed, sub_bits, grid, top_key, ..fitting.clone() };
+                let forms = TokenForms::new(&parameters);
+                let (mut tokens, mut raw) = (vec![0; values.len()], Vec::new());
+                tokenise(&parameters, &values, &mut tokens);
+                if grid.is_some() {
+                    escape_off_grid(&parameters, &forms, &values, &mut tokens);
+                }
+                let mut raw = write_raw(&forms, &values, &tokens, &mut raw).to_vec();
+                raw.extend([0; 8]);
+                let mut joined = vec![0; values.len()];
+                join_values(&forms, &tokens, &raw, &mut joined).unwrap();
+                assert_eq!(joined, values);
+                assert!(join_values(&forms, &tokens, &raw[1..], &mut joined).is_err());
+                assert!(join_values(&forms, &tokens, &[&raw[..], &[0]].concat(), &mut joined).is_err());
+            }
+        }
+    }
 }

@@ -16,9 +16,7 @@ const TOKEN_BITS: u32 = 7;
 pub(crate) fn write_float_model(format: FloatFormat, model: &FloatModel, out: &mut Vec<u8>) {
     let FloatParameters { sub_bits, signed, zero_bits, top_key, grid, bounds, palette, .. } = &model.parameters;
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    out.push(
-        *sub_bits as u8 | flag(*signed, SIGNED) | flag(grid.is_some(), GRID) | flag(!palette.is_empty(), PALETTE),
-    );
+    out.push(*sub_bits as u8 | flag(*signed, SIGNED) | flag(grid.is_some(), GRID) | flag(!palette.is_empty(), PALETTE));
     out.push(*zero_bits as u8);
     put_varint(out, u64::from(*top_key));
     if let Some(grid) = grid {
