@@ -41,7 +41,7 @@ fn bytes_of(tensor: &Tensor) -> Vec<u8> {
     }
 }
 
-/// Fastest of the runs that fit about a fifth of a second, two at least.
+/// Fastest of the runs that fit a tenth of a second, two at least.
 fn seconds<T>(mut run: impl FnMut() -> T) -> (f64, T) {
     let (start, mut best) = (Instant::now(), f64::MAX);
     let mut runs = 0;
@@ -50,7 +50,7 @@ fn seconds<T>(mut run: impl FnMut() -> T) -> (f64, T) {
         let result = black_box(run());
         best = best.min(one.elapsed().as_secs_f64());
         runs += 1;
-        if runs >= 2 && (start.elapsed().as_secs_f64() > 0.2 || runs == 50) {
+        if runs >= 2 && (start.elapsed().as_secs_f64() > 0.1 || runs == 50) {
             return (best, result);
         }
     }
@@ -109,10 +109,16 @@ fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut take = |flag: &str| arguments.iter().position(|a| a == flag).map(|at| arguments.remove(at)).is_some();
     let quick = take("--quick");
-    let dtype = arguments.iter().position(|a| a == "--as").map(|at| arguments.drain(at..at + 2).nth(1).expect("a dtype follows"));
+    let dtype = arguments
+        .iter()
+        .position(|a| a == "--as")
+        .map(|at| arguments.drain(at..at + 2).nth(1).expect("a dtype follows"));
     let maps: Vec<Map> = arguments.iter().map(|path| read_npy(path, dtype.as_deref().unwrap_or("f32"))).collect();
-    let coders: &[&str] =
-        if quick { &["memcpy", "subband"] } else { &["memcpy", "subband", "pco 8", "pco 12", "zstd 1", "zstd 19", "lz4"] };
+    let coders: &[&str] = if quick {
+        &["memcpy", "subband"]
+    } else {
+        &["memcpy", "subband", "pco 8", "pco 12", "zstd 1", "zstd 19", "lz4"]
+    };
     let mut totals = vec![[0.0f64; 4]; coders.len()];
     for map in &maps {
         for (coder, total) in coders.iter().zip(&mut totals) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use subband_nn::data::{Cifar10, image_folder};
-use subband_nn::{Device, Error, Network, NetworkKind};
+use subband_nn::{Device, Network, NetworkKind};
 
 fn main() -> ExitCode {
     match run() {
@@ -29,14 +29,18 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let network = Network::load(kind, Path::new(weights), &Device::default())?;
     let images = images.parse()?;
     let data = Path::new(data);
-    let data = if kind.is_imagenet() { image_folder(data, None)?.spread(images) } else { Cifar10::open(data)?.test()?.limit(images) };
+    let data = if kind.is_imagenet() {
+        image_folder(data, None)?.spread(images)
+    } else {
+        Cifar10::open(data)?.test()?.limit(images)
+    };
     let positions: Vec<usize> = (0..data.len()).collect();
     let batch = data.batch(&positions)?;
     fs::create_dir_all(output)?;
     network.forward_tapped(network.input(&batch), &mut |site, map| {
         let file = Path::new(output).join(format!("{}.npy", site.name));
         let values: Vec<f32> = map.to_data().iter().collect();
-        write_npy(&file, map.dims(), &values).map_err(|error| Error::io(&file, error))?;
+        write_npy(&file, map.dims(), &values).expect("the folder can be written to");
         Ok(map)
     })?;
     Ok(())

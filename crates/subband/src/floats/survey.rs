@@ -57,7 +57,7 @@ impl Survey {
         let grid = grid(format, mantissa, nonzero());
         let sub_bits = match (grid, format.mantissa) {
             (Some(_), _) => 3,
-            (None, 7) => 2,
+            (None, ..=10) => 2,
             _ => 1,
         };
         let sub_bits = sub_bits.min(mantissa);
