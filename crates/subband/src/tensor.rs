@@ -451,7 +451,9 @@ fn gather<T: Copy, U>(
     if width == 0 {
         return;
     }
-    for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+    // Rows that follow each other are one.
+    let width = if stride == 1 && row_stride == width as isize { plane.len() } else { width };
+    for (y, row) in plane.chunks_exact_mut(width.max(1)).enumerate() {
         let start = position + y as isize * row_stride;
         if stride == 1 {
             let start = start as usize;

@@ -135,7 +135,7 @@ fn find_palette(
 }
 
 /// Symbols are below this.
-const SYMBOLS: usize = CONTEXTS.next_power_of_two() * 128;
+const SYMBOLS: usize = CONTEXTS * 128;
 
 impl SplitChunk {
     /// Tokens by context; `tallies` is working memory.
@@ -146,11 +146,11 @@ impl SplitChunk {
         let (first, second) = tallies.split_at_mut(1);
         let mut pairs = self.symbols.chunks_exact(2);
         for pair in &mut pairs {
-            first[0][usize::from(pair[0]) % SYMBOLS] += 1;
-            second[0][usize::from(pair[1]) % SYMBOLS] += 1;
+            first[0][usize::from(pair[0])] += 1;
+            second[0][usize::from(pair[1])] += 1;
         }
         for &symbol in pairs.remainder() {
-            first[0][usize::from(symbol) % SYMBOLS] += 1;
+            first[0][usize::from(symbol)] += 1;
         }
         (0..CONTEXTS)
             .map(|context| {

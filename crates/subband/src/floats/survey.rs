@@ -4,7 +4,7 @@
 use super::model::{BOUNDS, FloatFormat, FloatParameters, KEYED};
 
 /// Values looked at, about.
-const SAMPLE: usize = 1 << 15;
+const SAMPLE: usize = 1 << 13;
 
 /// What is known of a tensor before its parameters are chosen.
 #[derive(Debug, Clone, Default)]

@@ -27,7 +27,7 @@ impl RowGrid {
     /// First row of a lane.
     pub fn first_row(&self, lane: usize) -> usize {
         // Both factors are below 2^32 by the limits of the format, or the chunk could not be in memory.
-        lane * self.rows >> self.lane_bits
+        (lane * self.rows) >> self.lane_bits
     }
 }
 
