@@ -330,7 +330,7 @@ mod tests {
                 }
                 let (x, at) = (step % grid.width, row * grid.width + step % grid.width);
                 let left = (x > 0).then(|| classes[tokens[at - 1] as usize]);
-                let first = row == grid.first_row(lane) || row % grid.height == 0;
+                let first = row == grid.first_row(lane) || row.is_multiple_of(grid.height);
                 let above = (!first).then(|| classes[tokens[at - grid.width] as usize]);
                 let pair = (left.or(above).unwrap_or(0), above.or(left).unwrap_or(0));
                 let table = &contexts.tables()[contexts.table_of(context(pair.0, pair.1) as usize, 0) as usize];
@@ -366,7 +366,7 @@ mod tests {
                     for x in 0..width {
                         let at = row * width + x;
                         let left = (x > 0).then(|| classes[tokens[at - 1] as usize]);
-                        let first = row == grid.first_row(lane) || row % height == 0;
+                        let first = row == grid.first_row(lane) || row.is_multiple_of(height);
                         let above = (!first).then(|| classes[tokens[at - width] as usize]);
                         let context = context(left.or(above).unwrap_or(0), above.or(left).unwrap_or(0));
                         histograms[context as usize].counts[tokens[at] as usize] += 1;

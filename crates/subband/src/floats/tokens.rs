@@ -178,7 +178,7 @@ fn symbols(grid: &RowGrid, tokens: &[u8], classes: &[u8]) -> Vec<u16> {
             // The first value has nothing to its left, the others have the classes from here on.
             let (tokens, left) = (&tokens[at..at + width], &classes[at..at + width - 1]);
             let others = tokens[1..].iter().zip(left);
-            if row == first || row % grid.height == 0 {
+            if row == first || row.is_multiple_of(grid.height) {
                 symbols.push(symbol(tokens[0], 0, 0));
                 symbols.extend(others.map(|(&token, &left)| symbol(token, left, left)));
             } else {
