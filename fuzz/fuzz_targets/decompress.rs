@@ -43,10 +43,14 @@ fuzz_target!(|data: &[u8]| {
 /// The stream with the checksum of its header, and of its only chunk if it has one, made right.
 fn with_stream_checksums(data: &[u8]) -> Vec<u8> {
     let mut stream = data.to_vec();
-    if stream.len() < 6 || stream[5] >= 0x80 {
+    if stream.len() < 7 || stream[6] >= 0x80 {
         return stream;
     }
-    let header_end = 6 + stream[5] as usize;
+    // The length of the header, in one byte or two: float models are longer than 127 bytes.
+    let header_end = match stream[5] {
+        short @ 0..0x80 => 6 + short as usize,
+        low => 7 + (low & 0x7f) as usize + ((stream[6] as usize) << 7),
+    };
     if stream.len() < header_end + 8 {
         return stream;
     }

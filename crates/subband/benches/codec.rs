@@ -3,8 +3,8 @@
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use subband::{
-    Coding, Config, DecompressOptions, Effort, Scratch, Steps, TapCalibrator, TapCodec, Target, TensorView, Wavelet, compress,
-    decompress,
+    Coding, Config, DecompressOptions, Effort, Scratch, Steps, TapCalibrator, TapCodec, Target, TensorView, Wavelet,
+    compress, decompress,
 };
 
 fn main() {
@@ -57,6 +57,35 @@ fn decompress_large(bencher: Bencher, (wavelet, levels): (Wavelet, u8)) {
     bencher.counter(BytesCount::of_slice(&map)).bench(|| decompress(black_box(&bytes), &options).unwrap());
 }
 
+/// The same map with mantissas of its own for all values, without loss.
+fn noisy_map() -> Vec<f32> {
+    let mut state = 7u32;
+    relu_map(LARGE)
+        .into_iter()
+        .map(|value| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            value * (1.0 + (state >> 8) as f32 / (1u32 << 26) as f32)
+        })
+        .collect()
+}
+
+#[divan::bench]
+fn compress_floats_lossless(bencher: Bencher) {
+    let map = noisy_map();
+    let view = TensorView::new(&map, &LARGE).unwrap();
+    let config = Config::default().with_target(Target::Lossless);
+    bencher.counter(BytesCount::of_slice(&map)).bench(|| compress(black_box(&view), &config).unwrap());
+}
+
+#[divan::bench]
+fn decompress_floats_lossless(bencher: Bencher) {
+    let map = noisy_map();
+    let config = Config::default().with_target(Target::Lossless);
+    let bytes = compress(&TensorView::new(&map, &LARGE).unwrap(), &config).unwrap().bytes;
+    let options = DecompressOptions::default();
+    bencher.counter(BytesCount::of_slice(&map)).bench(|| decompress(black_box(&bytes), &options).unwrap());
+}
+
 /// A copy of the same map, for scale.
 #[divan::bench]
 fn memcpy_large(bencher: Bencher) {
@@ -69,7 +98,7 @@ fn memcpy_large(bencher: Bencher) {
 fn tap_codec(map: &[f32], shape: [usize; 3], effort: Effort) -> TapCodec {
     let coding = Coding::new(Wavelet::Haar, if shape == SMALL { 3 } else { 2 }, Steps::Uniform(0.5));
     let mut calibrator = TapCalibrator::new("tap", shape, coding.with_nonnegative(true)).unwrap();
-    let mut observe = |calibrator: &mut TapCalibrator| {
+    let observe = |calibrator: &mut TapCalibrator| {
         calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
     };
     observe(&mut calibrator);

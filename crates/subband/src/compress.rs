@@ -4,9 +4,8 @@ use crate::coding::Coding;
 use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
 use crate::effort::Effort;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{
-    Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum,
-};
+use crate::floats::compress_floats;
+use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum};
 use crate::parallel;
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
@@ -56,6 +55,7 @@ pub fn compress(tensor: &TensorView, config: &Config) -> Result<Compressed> {
     match &config.target {
         Target::Step(step) => attempt(Steps::Uniform(*step), config.measure_error),
         Target::Steps(steps) => attempt(steps.clone(), config.measure_error),
+        Target::Lossless if !tensor.dtype().is_integer() => compress_floats(tensor, grid),
         Target::Lossless => attempt(Steps::Uniform(1.0), false),
         target => search_step(target, |step, measure| attempt(Steps::Uniform(step), measure || config.measure_error)),
     }

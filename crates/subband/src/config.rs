@@ -24,7 +24,8 @@ pub enum Target {
     Psnr(f64),
     /// Bits per value, at most, everything counted.
     BitsPerValue(f64),
-    /// Every value comes back exactly. Integers only: floats are not offered yet.
+    /// Every value comes back exactly: of floats every bit, those of NaN and -0.0 too. Integers go through
+    /// the wavelet; floats are coded as they are, and wavelet, levels and policy for NaN mean nothing to them.
     Lossless,
 }
 
@@ -173,17 +174,13 @@ impl Config {
             Target::Step(step) => Steps::Uniform(*step),
             _ => Steps::Uniform(1.0),
         };
-        self.coding(probe).validate(tensor.geometry().channels)?;
+        if self.target != Target::Lossless || tensor.dtype().is_integer() {
+            self.coding(probe).validate(tensor.geometry().channels)?;
+        }
         match self.target {
             Target::MaxError(bound) => positive("max_error", bound)?,
             Target::BitsPerValue(bits) => positive("bits_per_value", bits)?,
             Target::Psnr(psnr) => positive("psnr", psnr)?,
-            Target::Lossless if !tensor.dtype().is_integer() => {
-                return Err(Error::invalid(format!(
-                    "lossless coding of {} is not offered yet: allowed are u8, i8, u16, i16",
-                    tensor.dtype()
-                )));
-            }
             Target::Lossless if self.mask.is_some() => {
                 return Err(Error::invalid("a channel mask drops coefficients: lossless coding takes none"));
             }

@@ -40,6 +40,9 @@ impl FromStr for Effort {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|effort| effort.name() == text).ok_or(format!("effort '{text}': allowed are {names}"))
+        Self::ALL
+            .into_iter()
+            .find(|effort| effort.name() == text)
+            .ok_or(format!("effort '{text}': allowed are {names}"))
     }
 }

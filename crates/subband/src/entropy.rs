@@ -19,6 +19,7 @@ pub(crate) use activity_fit::{ActivityCounts, Moments, count_moments, for_each_i
 pub(crate) use bit_io::{BitReader, BitWriter, bits_for};
 pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;
+pub(crate) use frequency_table::FrequencyTable;
 pub(crate) use histogram::Histogram;
 pub(crate) use log2::COST_BITS;
 pub(crate) use magnitude::{CLASSES, class, read_rest, rest_bits, write_rest};

@@ -2,6 +2,7 @@
 
 use crate::decompress::{DecompressOptions, OpenStream};
 use crate::error::Result;
+use crate::floats::FloatScratch;
 use crate::format::{ChunkScratch, TableSource};
 use crate::parallel;
 use crate::plane::IndexBlocks;
@@ -41,7 +42,8 @@ pub struct StreamInfo {
     pub channels_per_chunk: usize,
     /// Number of chunks.
     pub chunks: usize,
-    /// Subbands in coding order.
+    /// Subbands in coding order. For floats without loss, which have none: `tokens` (signs, exponents, leading
+    /// mantissa bits; lane states and padding counted in) and `raw bits`, whose values are those that are not 0.
     pub subbands: Vec<SubbandInfo>,
 }
 
@@ -72,7 +74,6 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
     let stream = OpenStream::new(bytes, options)?;
     let coding = &stream.quantizer.coding;
     let layout = &stream.quantizer.layout;
-    let geometry = stream.header.grid().geometry;
 
     let empty = || -> Vec<SubbandInfo> {
         (0..layout.blocks.len())
@@ -87,6 +88,14 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
             .collect()
     };
     let numbers: Vec<usize> = (0..stream.chunks.len()).collect();
+    if let Some(floats) = &stream.floats {
+        let parts = parallel::map(numbers, |scratch: &mut FloatScratch, _, number| {
+            let (chunk, payload) = stream.payload(number)?;
+            Ok(floats.inspect(payload, chunk.channels, scratch)?.to_vec())
+        })?;
+        let subbands = parts.first().map_or_else(Vec::new, |first| sum(first.clone(), &parts[1..]));
+        return Ok(StreamInfo { tables: floats.tables().tables().len(), subbands, ..info(bytes, &stream) });
+    }
     let parts = parallel::map(numbers, |state: &mut (ChunkScratch, IndexBlocks), _, number| {
         let chunk = stream.indices(number, &mut state.0, &mut state.1)?;
         let costs = stream.coder.costs(&stream.quantizer, chunk.first_channel, &state.1, &mut state.0);
@@ -107,7 +116,12 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
         }
         Ok(infos)
     })?;
-    let mut subbands = empty();
+    let subbands = sum(empty(), &parts);
+    Ok(StreamInfo { subbands, ..info(bytes, &stream) })
+}
+
+/// Adds the shares of chunks.
+fn sum(mut subbands: Vec<SubbandInfo>, parts: &[Vec<SubbandInfo>]) -> Vec<SubbandInfo> {
     for (total, part) in parts.iter().flat_map(|part| (0..).zip(part)) {
         let total: &mut SubbandInfo = &mut subbands[total];
         total.values += part.values;
@@ -116,7 +130,14 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
         total.max_index = total.max_index.max(part.max_index);
         total.bits += part.bits;
     }
-    Ok(StreamInfo {
+    subbands
+}
+
+/// All but the subbands.
+fn info(bytes: &[u8], stream: &OpenStream) -> StreamInfo {
+    let coding = &stream.quantizer.coding;
+    let geometry = stream.header.grid().geometry;
+    StreamInfo {
         dtype: stream.header.dtype,
         shape: stream.header.shape.clone(),
         values: geometry.values(),
@@ -131,6 +152,6 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
         tables: stream.coder.tables(),
         channels_per_chunk: stream.header.channels_per_chunk,
         chunks: stream.chunks.len(),
-        subbands,
-    })
+        subbands: Vec::new(),
+    }
 }

@@ -21,6 +21,7 @@ mod decompress;
 mod effort;
 mod entropy;
 mod error;
+mod floats;
 mod format;
 mod inspect;
 mod mask;

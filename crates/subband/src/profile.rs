@@ -9,8 +9,8 @@ use crate::effort::Effort;
 use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    ACTIVITY_VERSION, ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, put_f32, put_string,
-    put_varint, read_coding, write_coding,
+    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, put_f32, put_string, put_varint,
+    read_coding, write_coding,
 };
 use crate::wavelet::subband_count;
 
@@ -125,7 +125,7 @@ impl TapProfile {
         let tables = ContextTables::read_from(&mut bits, subbands, shape[0])?;
         reader.take(bits.finish()?)?;
         let mut activity = None;
-        if version >= ACTIVITY_VERSION && !reader.rest().is_empty() {
+        if version >= VERSION_2 && !reader.rest().is_empty() {
             let mut bits = BitReader::new(reader.rest());
             activity = Some(ActivityModel::read_from(&mut bits, subbands, shape[0])?);
             reader.take(bits.finish()?)?;
@@ -193,7 +193,7 @@ impl Profile {
     /// The profile as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = PROFILE_MAGIC.to_vec();
-        out.push(if self.taps.iter().any(TapProfile::has_activity_model) { ACTIVITY_VERSION } else { VERSION });
+        out.push(if self.taps.iter().any(TapProfile::has_activity_model) { VERSION_2 } else { VERSION });
         put_string(&mut out, &self.network);
         put_varint(&mut out, self.taps.len() as u64);
         for tap in &self.taps {
@@ -215,10 +215,10 @@ impl Profile {
             return Err(Error::corrupt("this is no Subband profile: the first four bytes are wrong"));
         }
         let version = bytes[4];
-        if !(VERSION..=ACTIVITY_VERSION).contains(&version) {
+        if !(VERSION..=VERSION_2).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the profile has format version {version}: this library reads up to {ACTIVITY_VERSION}"),
+                format!("the profile has format version {version}: this library reads up to {VERSION_2}"),
             ));
         }
         let (covered, checksum) = bytes.split_at(bytes.len() - 4);

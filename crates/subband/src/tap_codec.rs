@@ -2,15 +2,13 @@
 //! would send, with everything prepared once.
 
 use crate::compress::join_stream;
+use crate::config::validate_rdo;
 use crate::effort::Effort;
 use crate::entropy::{
     ActivityCounts, ContextTables, Histogram, MagnitudeRows, Moments, NEIGHBOURS, count_moments, for_each_index,
 };
-use crate::config::validate_rdo;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{
-    ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet,
-};
+use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
 use crate::stream_model::choose_model;

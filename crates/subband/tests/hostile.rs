@@ -1,5 +1,7 @@
 //! Damaged and hostile bytes give an error of the right kind and never a panic or a wrong tensor.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use subband::{
     ChannelMask, Coding, Config, DecompressOptions, Effort, ErrorKind, Limits, Profile, ProfileOptions, Scratch, Steps,
@@ -11,15 +13,24 @@ fn map(count: usize) -> Vec<f32> {
 }
 
 fn streams() -> Vec<Vec<u8>> {
+    static STREAMS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(make_streams);
+    STREAMS.clone()
+}
+
+fn make_streams() -> Vec<Vec<u8>> {
     let floats = map(2 * 3 * 6 * 5);
     let view = TensorView::new(&floats, &[2, 3, 6, 5]).unwrap();
     let mask = ChannelMask::keep_all(3, 2).unwrap().drop_details(1);
     let integers: Vec<i16> = floats.iter().map(|v| (v * 900.0) as i16).collect();
+    let palette: Vec<f32> = (0..512).map(|i| [0.0, 0.3, -0.3, 0.7][i * i % 11 % 4]).collect();
     let lossless = Config::default().with_target(Target::Lossless).with_channels_per_chunk(2);
     vec![
         compress(&view, &Config::default().with_target(Target::Step(0.3)).with_channels_per_chunk(1)).unwrap().bytes,
         compress(&view, &Config::default().with_wavelet(Wavelet::Db2, 2).with_mask(mask)).unwrap().bytes,
         compress(&TensorView::new(&integers, &[3, 12, 5]).unwrap(), &lossless).unwrap().bytes,
+        compress(&view, &lossless).unwrap().bytes,
+        // A palette, a grid and signs; short enough for a header of one length byte.
+        compress(&TensorView::new(&palette, &[64, 4, 2]).unwrap(), &lossless).unwrap().bytes,
     ]
 }
 
@@ -168,7 +179,7 @@ proptest! {
 
     /// Damage behind correct checksums: fields out of range must be found by the parser itself.
     #[test]
-    fn forged_streams_do_not_panic(which in 0usize..3, edits in prop::collection::vec((any::<u16>(), any::<u8>()), 1..6)) {
+    fn forged_streams_do_not_panic(which in 0usize..5, edits in prop::collection::vec((any::<u16>(), any::<u8>()), 1..6)) {
         let mut stream = streams().swap_remove(which);
         let header_end = 6 + stream[5] as usize;
         prop_assume!(stream[5] < 0x80);

@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 use subband::{
-    ChannelMask, Config, DType, DecompressOptions, Effort, ErrorKind, NonFinite, Steps, Target, Tensor, TensorData, TensorView,
-    Wavelet, compress, decompress, inspect, read,
+    ChannelMask, Config, DType, DecompressOptions, Effort, ErrorKind, NonFinite, Steps, Target, Tensor, TensorData,
+    TensorView, Wavelet, compress, decompress, inspect, read,
 };
 
 /// A ReLU-like map: smooth bumps, about half of the values zero. `seed` varies it.
@@ -244,9 +244,6 @@ fn bad_settings_name_the_value_and_the_range() {
     assert!(message(Config::default().with_target(Target::MaxError(0.0))).contains("max_error is 0"));
     assert!(message(Config::default().with_rounding(0.6)).contains("rounding is 0.6: allowed are 0 to 0.5"));
     assert!(message(Config::default().with_index_bits(25)).contains("index_bits is 25: allowed are 2 to 24"));
-    assert!(
-        message(Config::default().with_target(Target::Lossless)).contains("lossless coding of f32 is not offered yet")
-    );
     let steps = Target::Steps(Steps::PerSubband(vec![1.0; 3]));
     assert!(message(Config::default().with_target(steps)).contains("3 steps were given"));
 }
@@ -303,7 +300,8 @@ proptest! {
 
 #[test]
 fn optimised_indices_take_fewer_bytes_and_still_meet_a_target() {
-    let values: Vec<f32> = (0..4 * 40 * 40).map(|i| ((i as f32 * 0.11).sin() + (i % 7) as f32 * 0.2).max(0.0)).collect();
+    let values: Vec<f32> =
+        (0..4 * 40 * 40).map(|i| ((i as f32 * 0.11).sin() + (i % 7) as f32 * 0.2).max(0.0)).collect();
     let view = TensorView::new(&values, &[4, 40, 40]).unwrap();
     for effort in Effort::ALL {
         let config = Config::default().with_target(Target::Step(0.3)).with_effort(effort);

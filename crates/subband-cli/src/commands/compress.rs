@@ -106,7 +106,7 @@ struct TargetArgs {
     #[arg(long, value_name = "BITS", value_parser = args::positive::<f64>)]
     bits: Option<f64>,
 
-    /// Keep integers exactly
+    /// Keep every value exactly: integers through the wavelet, floats bit for bit without one
     #[arg(long)]
     lossless: bool,
 

@@ -68,7 +68,10 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if let Some(limit) = args.limit {
         images = images.limit(limit as usize);
     }
-    let options = EvaluateOptions::default().with_weights(source.weights.display().to_string()).with_effort(args.effort).with_rdo(args.rdo);
+    let options = EvaluateOptions::default()
+        .with_weights(source.weights.display().to_string())
+        .with_effort(args.effort)
+        .with_rdo(args.rdo);
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| Ok(evaluate(&network, &images, &profile, &options, &mut bars)?))?;
     drop(bars);

@@ -97,7 +97,9 @@ impl ActivityModel {
         for _ in 0..subbands * channels {
             let base = reader.read(15)? as u16;
             if !(1..=MAX_BASE).contains(&base) {
-                return Err(Error::corrupt(format!("an activity model has the base {base}: allowed are 1 to {MAX_BASE}")));
+                return Err(Error::corrupt(format!(
+                    "an activity model has the base {base}: allowed are 1 to {MAX_BASE}"
+                )));
             }
             bases.push(base);
         }

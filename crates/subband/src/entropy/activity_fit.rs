@@ -182,7 +182,8 @@ fn fit_subband(channels: &[Moments]) -> ([u8; NEIGHBOURS], Vec<u16>) {
     let solution = solve_nonnegative(&normal, &right);
     let unit = f64::from(1u32 << UNIT_BITS);
     let weights = std::array::from_fn(|i| (solution[i] * unit).round().clamp(0.0, 255.0) as u8);
-    let base = |moments: &Moments| (solution[NEIGHBOURS] * moments.mean() * unit).round().clamp(1.0, f64::from(MAX_BASE));
+    let base =
+        |moments: &Moments| (solution[NEIGHBOURS] * moments.mean() * unit).round().clamp(1.0, f64::from(MAX_BASE));
     (weights, channels.iter().map(|moments| base(moments) as u16).collect())
 }
 

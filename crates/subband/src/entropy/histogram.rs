@@ -43,6 +43,11 @@ impl Histogram {
         }
     }
 
+    /// The counts divided by `1 << shift`; what occurs still does.
+    pub fn scaled(&self, shift: u32) -> Histogram {
+        Histogram { counts: self.counts.map(|count| if count == 0 { 0 } else { (count >> shift).max(1) }) }
+    }
+
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
@@ -56,7 +61,8 @@ impl Histogram {
     /// with the exact frequencies would spend, without raw bits.
     pub fn entropy(&self) -> u64 {
         let total = self.total();
-        let own: u64 = self.counts.iter().map(|&count| u64::from(count) * log2(u64::from(count))).sum();
+        let used = self.counts.iter().filter(|&&count| count > 0);
+        let own: u64 = used.map(|&count| u64::from(count) * log2(u64::from(count))).sum();
         (total * log2(total)).saturating_sub(own)
     }
 }

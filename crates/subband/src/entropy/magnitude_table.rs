@@ -25,7 +25,8 @@ impl MagnitudeTable {
         let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
         let free = u64::from(SCALE) - CLASSES as u64;
         let mut frequencies = counts.map(|count| 1 + (u64::from(count) * free).checked_div(total).unwrap_or(0) as u32);
-        let largest = (0..CLASSES).max_by_key(|&class| (frequencies[class], CLASSES - class)).expect("there are classes");
+        let largest =
+            (0..CLASSES).max_by_key(|&class| (frequencies[class], CLASSES - class)).expect("there are classes");
         frequencies[largest] += SCALE - frequencies.iter().sum::<u32>();
         Self::from_frequencies(&frequencies)
     }

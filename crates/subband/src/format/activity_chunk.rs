@@ -2,8 +2,9 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    ActivityModel, BINS, BitReader, BitWriter, COST_BITS, CLASSES, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE, MagnitudeRows,
-    NEIGHBOUR_CAP, Places, RansDecoder, class, encode_magnitudes, lane_bits_for, read_rest, rest_bits, write_rest,
+    ActivityModel, BINS, BitReader, BitWriter, CLASSES, COST_BITS, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE,
+    MagnitudeRows, NEIGHBOUR_CAP, Places, RansDecoder, class, encode_magnitudes, lane_bits_for, read_rest, rest_bits,
+    write_rest,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
@@ -322,7 +323,12 @@ mod tests {
         payload
     }
 
-    fn decode(quantizer: &PlaneQuantizer, prepared: &PreparedActivity, channels: usize, payload: &[u8]) -> Result<IndexBlocks> {
+    fn decode(
+        quantizer: &PlaneQuantizer,
+        prepared: &PreparedActivity,
+        channels: usize,
+        payload: &[u8],
+    ) -> Result<IndexBlocks> {
         let mut decoded = IndexBlocks::default();
         decoded.reset(&quantizer.layout, channels);
         decode_activity_chunk(payload, quantizer, prepared, 0, &mut ActivityScratch::default(), &mut decoded)?;

@@ -2,8 +2,8 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE, RansDecoder,
-    RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
+    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE,
+    RansDecoder, RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
@@ -213,7 +213,9 @@ pub(crate) fn trade_order_zero(
                     let token = if table.frequency(token) > 0 { token } else { ESCAPE };
                     // A table of a stream has no escape, and what it has no token for cannot be chosen.
                     let impossible = if table.frequency(token) > 0 { 0 } else { u64::from(u32::MAX) };
-                    u64::from(costs[token as usize]) + (u64::from(raw_bits(token)) << COST_BITS) + (impossible << COST_BITS)
+                    u64::from(costs[token as usize])
+                        + (u64::from(raw_bits(token)) << COST_BITS)
+                        + (impossible << COST_BITS)
                 });
                 *index = sign * magnitude as i32;
             }

@@ -19,6 +19,11 @@ pub(crate) enum EntropyModel {
 }
 
 impl EntropyModel {
+    /// For tensors without values or without indices.
+    pub fn nothing() -> Self {
+        EntropyModel::OrderZero(ContextTables::for_stream(&[], 0))
+    }
+
     pub fn payload_kind(&self) -> PayloadKind {
         match self {
             EntropyModel::OrderZero(_) => PayloadKind::OrderZero,
@@ -131,7 +136,9 @@ impl ChunkCoder {
         let trade = Trade { lambda, shift: quantizer.coding.reconstruction };
         let rounded = indices.clone();
         match self {
-            ChunkCoder::OrderZero(prepared) => trade_order_zero(&trade, quantizer, prepared, first_channel, scaled, indices),
+            ChunkCoder::OrderZero(prepared) => {
+                trade_order_zero(&trade, quantizer, prepared, first_channel, scaled, indices)
+            }
             ChunkCoder::Activity(prepared) => {
                 trade_activity(&trade, quantizer, prepared, first_channel, scaled, indices, &mut scratch.activity);
             }

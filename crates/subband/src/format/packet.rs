@@ -1,7 +1,7 @@
 //! A packet: one map coded against a tap of a profile, with 7 bytes of framing (FORMAT.md, "Packets").
 
 use super::chunk_coder::PayloadKind;
-use super::constants::{ACTIVITY_VERSION, PACKET_MAGIC, VERSION};
+use super::constants::{PACKET_MAGIC, VERSION, VERSION_2};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::TapHash;
 
@@ -21,7 +21,7 @@ pub(crate) fn write_packet(
     let start = out.len();
     let version = match kind {
         PayloadKind::OrderZero => VERSION,
-        PayloadKind::Activity => ACTIVITY_VERSION,
+        PayloadKind::Activity => VERSION_2,
     };
     out.push(PACKET_MAGIC | version);
     out.extend_from_slice(&hash.0[..HASH_BYTES]);
@@ -40,11 +40,11 @@ pub(crate) fn open_packet<'a>(hash: &TapHash, packet: &'a [u8]) -> Result<(Paylo
     }
     let kind = match packet[0] & 0x0f {
         VERSION => PayloadKind::OrderZero,
-        ACTIVITY_VERSION => PayloadKind::Activity,
+        VERSION_2 => PayloadKind::Activity,
         version => {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the packet has format version {version}: this library reads up to {ACTIVITY_VERSION}"),
+                format!("the packet has format version {version}: this library reads up to {VERSION_2}"),
             ));
         }
     };
