@@ -53,19 +53,19 @@ fn bytes_of(tensor: &Tensor) -> Vec<u8> {
     }
 }
 
-/// `name` is the folder of the version and the file.
+/// Coded fast, as all of version 1. `name` is the folder of the version and the file.
 fn check(name: &str, tensor: &Tensor, config: &Config) {
-    check_version("v1", Effort::Fast, name, tensor, config);
+    check_effort(Effort::Fast, name, tensor, config);
 }
 
-fn check_version(version: &str, effort: Effort, name: &str, tensor: &Tensor, config: &Config) {
+fn check_effort(effort: Effort, name: &str, tensor: &Tensor, config: &Config) {
     let stream = compress(&tensor.view(), &config.clone().with_effort(effort)).unwrap().bytes;
-    let golden = stored(&format!("{version}/{name}.sbd"), &stream);
+    let golden = stored(&format!("{name}.sbd"), &stream);
     assert_eq!(stream, golden, "{name}: other bytes are written than in this version's golden file");
     let decoded = decompress(&golden, &DecompressOptions::default()).unwrap();
     assert_eq!((decoded.dtype(), decoded.shape()), (tensor.dtype(), tensor.shape()));
     let decoded = bytes_of(&decoded);
-    assert_eq!(decoded, stored(&format!("{version}/{name}.raw"), &decoded), "{name}: other values are decoded");
+    assert_eq!(decoded, stored(&format!("{name}.raw"), &decoded), "{name}: other values are decoded");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn profiles_packets_and_their_streams() {
 fn activity_models() {
     let long = Tensor::new(map(4 * 128 * 128), &[2, 2, 128, 128]).unwrap();
     let config = Config::default().with_target(Target::Step(0.125)).with_channels_per_chunk(1);
-    check_version("v2", Effort::Default, "activity-f32", &long, &config);
+    check_effort(Effort::Default, "v2/activity-f32", &long, &config);
     let bytes = fs::read(golden("v2/activity-f32.sbd")).unwrap();
     assert_eq!(bytes[4], 2, "the model pays for itself here");
     profile_files("v2", |calibrator, map| {
@@ -170,7 +170,7 @@ fn profile_files(folder: &str, calibrate: impl Fn(&mut TapCalibrator, &[f32])) {
     let thesis = Coding::new(Wavelet::Db2, 3, Steps::Uniform(5.0)).with_prescale(2.0 / 255.0).with_index_bits(8);
     let haar = Coding::new(Wavelet::Haar, 2, Steps::Uniform(0.25)).with_nonnegative(true).with_rounding(0.375);
     let profile = Profile::new("golden", vec![tap("layer1.0", thesis), tap("layer1.1", haar)]).unwrap();
-    let golden = stored("v1/profile.sbp", &profile.to_bytes());
+    let golden = stored("profile.sbp", &profile.to_bytes());
     assert_eq!(profile.to_bytes(), golden);
     let profile = Profile::from_bytes(&golden, &Limits::default()).unwrap();
 
@@ -181,16 +181,16 @@ fn profile_files(folder: &str, calibrate: impl Fn(&mut TapCalibrator, &[f32])) {
         let codec = TapCodec::new(tap).unwrap();
         let mut packet = Vec::new();
         codec.compress(&map, &mut scratch, &mut packet).unwrap();
-        let golden = stored(&format!("v1/{}.packet", tap.name()), &packet);
+        let golden = stored(&format!("{}.packet", tap.name()), &packet);
         assert_eq!(packet, golden);
         let mut decoded = vec![0.0; map.len()];
         codec.decompress(&golden, &mut scratch, &mut decoded).unwrap();
         let decoded: Vec<u8> = decoded.iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert_eq!(decoded, stored(&format!("v1/{}.raw", tap.name()), &decoded));
+        assert_eq!(decoded, stored(&format!("{}.raw", tap.name()), &decoded));
 
         let view = TensorView::new(&map, &shape).unwrap();
         let stream = compress_with_profile(&view, &profile, tap.name(), &ProfileOptions::default()).unwrap().bytes;
-        let golden = stored(&format!("v1/{}.sbd", tap.name()), &stream);
+        let golden = stored(&format!("{}.sbd", tap.name()), &stream);
         assert_eq!(stream, golden);
         let tensor = decompress(&golden, &DecompressOptions::default().with_profile(&profile)).unwrap();
         assert_eq!(bytes_of(&tensor), decoded);
