@@ -166,9 +166,9 @@ fn fit_subband(channels: &[Moments]) -> ([u8; NEIGHBOURS], Vec<u16>) {
         let mean = moments.mean();
         let importance = 1.0 / (0.1 + mean);
         let product = |i: usize, j: usize| moments.sums[i.min(j)][i.max(j)] as f64;
-        for i in 0..UNKNOWNS {
-            for j in 0..UNKNOWNS {
-                normal[i][j] += importance
+        for (i, (row, right)) in normal.iter_mut().zip(&mut right).enumerate() {
+            for (j, entry) in row.iter_mut().enumerate() {
+                *entry += importance
                     * match (i, j) {
                         (NEIGHBOURS, NEIGHBOURS) => product(0, 0) * mean * mean,
                         (NEIGHBOURS, j) => product(0, j + 1) * mean,
@@ -176,7 +176,7 @@ fn fit_subband(channels: &[Moments]) -> ([u8; NEIGHBOURS], Vec<u16>) {
                         (i, j) => product(i + 1, j + 1),
                     };
             }
-            right[i] += importance * if i == NEIGHBOURS { product(0, OWN) * mean } else { product(i + 1, OWN) };
+            *right += importance * if i == NEIGHBOURS { product(0, OWN) * mean } else { product(i + 1, OWN) };
         }
     }
     let solution = solve_nonnegative(&normal, &right);
