@@ -11,8 +11,9 @@ use crate::wavelet::SubbandLayout;
 
 /// More contexts than this are not worth their tables.
 const MAX_CONTEXTS: usize = 1 << 14;
-/// An activity model is fitted to chunks of about so many values, spread over the tensor.
-const FITTED_VALUES: usize = 1 << 20;
+/// An activity model is fitted to chunks of about so many values, spread over the tensor. All 800,000 values of a large map
+/// would take five times as long as coding it.
+const FITTED_VALUES: usize = 1 << 17;
 
 /// Tables for `chunks` of a tensor of `channels` channels, each with its first channel.
 pub(crate) fn choose_model(
@@ -21,14 +22,16 @@ pub(crate) fn choose_model(
     chunks: &[(usize, &IndexBlocks)],
     effort: Effort,
 ) -> EntropyModel {
-    let order_zero = order_zero_model(&quantizer.layout, channels, chunks);
-    if effort == Effort::Fast || channels * quantizer.layout.blocks.len() > MAX_CONTEXTS {
+    let (counts, told_apart) = count_tokens(&quantizer.layout, channels, chunks);
+    let order_zero = EntropyModel::OrderZero(ContextTables::for_stream(&counts, told_apart));
+    if effort == Effort::Fast || told_apart < channels {
         return order_zero;
     }
+    let means: Vec<f64> = counts.iter().map(Histogram::mean_magnitude).collect();
     let values: usize = chunks.iter().map(|(_, indices)| indices.values().len()).sum();
     let stride = values.div_ceil(FITTED_VALUES).max(1);
     let sample: Vec<_> = chunks.iter().step_by(stride).copied().collect();
-    let activity = activity_model(quantizer, channels, &sample);
+    let activity = activity_model(quantizer, channels, &means, &sample);
     // What the sample takes with each, for the whole tensor, and the models themselves.
     let sampled: usize = sample.iter().map(|(_, indices)| indices.values().len()).sum();
     let total = |model: &EntropyModel| {
@@ -50,7 +53,8 @@ fn model_bits(model: &EntropyModel) -> u128 {
     8 * writer.finish().len() as u128
 }
 
-fn order_zero_model(layout: &SubbandLayout, channels: usize, chunks: &[(usize, &IndexBlocks)]) -> EntropyModel {
+/// Counts by subband and channel, and how many channels are told apart: all, or one where that takes too much memory.
+fn count_tokens(layout: &SubbandLayout, channels: usize, chunks: &[(usize, &IndexBlocks)]) -> (Vec<Histogram>, usize) {
     let subbands = layout.blocks.len();
     let told_apart = if subbands * channels <= MAX_CONTEXTS { channels } else { 1 };
     let mut counts = vec![Histogram::EMPTY; subbands * told_apart];
@@ -62,10 +66,16 @@ fn order_zero_model(layout: &SubbandLayout, channels: usize, chunks: &[(usize, &
             }
         }
     }
-    EntropyModel::OrderZero(ContextTables::for_stream(&counts, told_apart))
+    (counts, told_apart)
 }
 
-fn activity_model(quantizer: &PlaneQuantizer, channels: usize, chunks: &[(usize, &IndexBlocks)]) -> EntropyModel {
+/// Fitted to some chunks; `means` are the mean magnitudes by subband and channel of all.
+fn activity_model(
+    quantizer: &PlaneQuantizer,
+    channels: usize,
+    means: &[f64],
+    chunks: &[(usize, &IndexBlocks)],
+) -> EntropyModel {
     let mut rows = MagnitudeRows::default();
     let mut for_each = |visit: &mut dyn FnMut(usize, usize, [u8; NEIGHBOURS], i32)| {
         for (first_channel, indices) in chunks {
@@ -85,7 +95,7 @@ fn activity_model(quantizer: &PlaneQuantizer, channels: usize, chunks: &[(usize,
     for_each(&mut |subband, channel, neighbours, index| {
         count_moments(&mut moments[subband * channels + channel], neighbours, index);
     });
-    let mut counts = ActivityCounts::fit(&moments, channels);
+    let mut counts = ActivityCounts::fit_to_means(&moments, means, channels);
     for_each(&mut |subband, channel, neighbours, index| counts.count(subband, channel, neighbours, index));
     EntropyModel::Activity(counts.finish(true))
 }

@@ -102,8 +102,15 @@ pub(crate) struct ActivityCounts {
 impl ActivityCounts {
     /// Fits weights and bases; `moments` by subband, then channel.
     pub fn fit(moments: &[Moments], channels: usize) -> Self {
+        let means: Vec<f64> = moments.iter().map(Moments::mean).collect();
+        Self::fit_to_means(moments, &means, channels)
+    }
+
+    /// As [`ActivityCounts::fit`], with the mean magnitudes given, for moments of a sample that has not every channel.
+    pub fn fit_to_means(moments: &[Moments], means: &[f64], channels: usize) -> Self {
         let subbands = moments.len() / channels.max(1);
-        let fitted: Vec<_> = moments.chunks_exact(channels.max(1)).map(fit_subband).collect();
+        let of_subbands = moments.chunks_exact(channels.max(1)).zip(means.chunks_exact(channels.max(1)));
+        let fitted: Vec<_> = of_subbands.map(|(moments, means)| fit_subband(moments, means)).collect();
         let weights: Vec<_> = fitted.iter().map(|(weights, _)| *weights).collect();
         let bases: Vec<u16> = fitted.into_iter().flat_map(|(_, bases)| bases).collect();
         let table = MagnitudeTable::from_counts(&[0; CLASSES]);
@@ -157,13 +164,12 @@ impl ActivityCounts {
 ///
 /// Least squares over all channels for magnitude = share * (mean of the channel) + weights * neighbours, without negative
 /// weights; a channel counts by the inverse of its mean, since the relative error is what costs bits.
-fn fit_subband(channels: &[Moments]) -> ([u8; NEIGHBOURS], Vec<u16>) {
+fn fit_subband(channels: &[Moments], means: &[f64]) -> ([u8; NEIGHBOURS], Vec<u16>) {
     // Unknowns: the weights, then the share of the mean.
     const UNKNOWNS: usize = NEIGHBOURS + 1;
     let mut normal = [[0f64; UNKNOWNS]; UNKNOWNS];
     let mut right = [0f64; UNKNOWNS];
-    for moments in channels.iter().filter(|moments| moments.indices() > 0) {
-        let mean = moments.mean();
+    for (moments, &mean) in channels.iter().zip(means).filter(|(moments, _)| moments.indices() > 0) {
         let importance = 1.0 / (0.1 + mean);
         let product = |i: usize, j: usize| moments.sums[i.min(j)][i.max(j)] as f64;
         for (i, (row, right)) in normal.iter_mut().zip(&mut right).enumerate() {
@@ -182,9 +188,8 @@ fn fit_subband(channels: &[Moments]) -> ([u8; NEIGHBOURS], Vec<u16>) {
     let solution = solve_nonnegative(&normal, &right);
     let unit = f64::from(1u32 << UNIT_BITS);
     let weights = std::array::from_fn(|i| (solution[i] * unit).round().clamp(0.0, 255.0) as u8);
-    let base =
-        |moments: &Moments| (solution[NEIGHBOURS] * moments.mean() * unit).round().clamp(1.0, f64::from(MAX_BASE));
-    (weights, channels.iter().map(|moments| base(moments) as u16).collect())
+    let base = |mean: &f64| (solution[NEIGHBOURS] * mean * unit).round().clamp(1.0, f64::from(MAX_BASE));
+    (weights, means.iter().map(|mean| base(mean) as u16).collect())
 }
 
 /// Minimises the quadratic form under x >= 0 by coordinate descent, which is plain and converges for these few unknowns.
@@ -214,7 +219,7 @@ mod tests {
                 moments.count([2 * left, 7, 4 * parent, 0, 0], left + parent);
             }
         }
-        let (weights, bases) = fit_subband(&[moments]);
+        let (weights, bases) = fit_subband(&[moments], &[moments.mean()]);
         assert_eq!((weights[0], weights[2]), (128, 64));
         assert!(weights[1] <= 1 && weights[3] == 0 && bases[0] <= 4, "{weights:?} {bases:?}");
     }
@@ -226,7 +231,7 @@ mod tests {
             moments[0].count([0; NEIGHBOURS], i % 2);
             moments[1].count([0; NEIGHBOURS], 3 * (i % 2));
         }
-        let (_, bases) = fit_subband(&moments);
+        let (_, bases) = fit_subband(&moments, &moments.map(|moments| moments.mean()));
         assert_eq!(bases, [128, 384, 1]);
     }
 
