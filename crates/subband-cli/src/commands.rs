@@ -1,6 +1,7 @@
 //! One file a command: its arguments, its help, and what it does.
 
 pub mod calibrate;
+pub mod compare;
 pub mod completions;
 pub mod compress;
 pub mod data;

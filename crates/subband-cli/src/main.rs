@@ -5,6 +5,7 @@
 mod archive;
 mod args;
 mod commands;
+mod compare;
 mod config_file;
 mod curves;
 mod evaluation_report;
@@ -26,8 +27,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    calibrate, completions, compress, data, decompress, demo, eval, inspect, models as models_command,
-    reproduce as reproduce_command, retrain, train,
+    calibrate, compare as compare_command, completions, compress, data, decompress, demo, eval, inspect,
+    models as models_command, reproduce as reproduce_command, retrain, train,
 };
 
 #[global_allocator]
@@ -67,6 +68,10 @@ enum Command {
     Inspect(inspect::Args),
     Calibrate(calibrate::Args),
     Eval(eval::Args),
+    Compare(compare_command::Args),
+    /// Measure the peak memory of one coder, for `compare`
+    #[command(hide = true)]
+    ComparePeak(compare::PeakArgs),
     Train(train::Args),
     Retrain(retrain::Args),
     Models(models_command::Args),
@@ -117,6 +122,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Inspect(args) => inspect::run(args),
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Eval(args) => eval::run(args, ui),
+        Command::Compare(args) => compare_command::run(args, ui),
+        Command::ComparePeak(args) => compare_command::run_peak(args),
         Command::Demo(args) => demo::run(args, ui),
         Command::Train(args) => train::run(args, ui),
         Command::Retrain(args) => retrain::run(args, ui),

@@ -31,6 +31,8 @@ pub struct Panel {
 pub struct Series {
     pub name: String,
     pub points: Vec<(f64, f64)>,
+    /// Beside the points; none, or one for each.
+    pub labels: Vec<String>,
     /// A line through the points; else each stands alone.
     pub joined: bool,
 }
@@ -66,7 +68,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 impl Series {
     /// Points joined by a line.
     pub fn line(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
-        Self { name: name.into(), points: points.into_iter().collect(), joined: true }
+        Self { name: name.into(), points: points.into_iter().collect(), labels: Vec::new(), joined: true }
     }
 
     fn finite(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
@@ -137,6 +139,11 @@ impl Panel {
             if !series.joined || series.points.len() <= MOST_MARKS {
                 chart.draw_series(series.finite().map(|at| Circle::new(at, 3, colour.filled())))?;
             }
+            let labels = series.points.iter().zip(&series.labels).filter(|((x, y), _)| x.is_finite() && y.is_finite());
+            let style = ("sans-serif", 10).into_font().color(colour);
+            chart.draw_series(
+                labels.map(|(&at, label)| EmptyElement::at(at) + Text::new(label.clone(), (5, -10), style.clone())),
+            )?;
         }
         Ok(())
     }

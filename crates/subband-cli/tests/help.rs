@@ -4,12 +4,13 @@ mod common;
 
 use common::Folder;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "compress",
     "decompress",
     "inspect",
     "calibrate",
     "eval",
+    "compare",
     "train",
     "retrain",
     "models",
