@@ -112,7 +112,7 @@ impl BlockFormat {
     /// Reads a block into `block`, `words` long.
     pub fn decode(self, reader: &mut BitReader, width: Width, block: &mut [i16]) -> Result<()> {
         debug_assert_eq!(block.len(), self.words);
-        let first = width.from_word(reader.take(width.bits())?);
+        let first = width.index_of_word(reader.take(width.bits())?);
         let count = width.bits() as usize + 1;
         let mut planes = [0u32; MOST_PLANES];
         let (mut j, mut below) = (0, 0);

@@ -73,7 +73,7 @@ pub fn decode(bytes: &[u8], layout: Layout) -> Result<Vec<i16>> {
         let mut at = 0;
         for _ in 0..length {
             let run = entries.take(RUN_BITS)?;
-            let index = width.from_word(entries.take(width.bits())?);
+            let index = width.index_of_word(entries.take(width.bits())?);
             if index == 0 && run < LONGEST {
                 return Err(Error::corrupt(format!("a zero follows a run of {run}: allowed after {LONGEST} only")));
             }

@@ -65,7 +65,7 @@ impl Width {
         u32::from(index as u16) & ((1 << self.bits()) - 1)
     }
 
-    pub(crate) fn from_word(self, word: u32) -> i16 {
+    pub(crate) fn index_of_word(self, word: u32) -> i16 {
         match self {
             Width::Eight => (word as u8 as i8).into(),
             Width::Sixteen => word as u16 as i16,

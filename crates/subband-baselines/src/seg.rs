@@ -53,7 +53,7 @@ pub fn decode(bytes: &[u8], count: usize, width: Width) -> Result<Vec<i16>> {
         }
         let value = reader.take(digits)? + (1 << digits) - (1 << order);
         let magnitude = (value / 2 + 1) as i32;
-        let index = if value % 2 == 0 { magnitude } else { -magnitude };
+        let index = if value.is_multiple_of(2) { magnitude } else { -magnitude };
         if !width.holds(index) {
             return Err(Error::corrupt(format!("index {index} is not of {} bits", width.bits())));
         }

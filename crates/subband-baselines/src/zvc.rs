@@ -34,7 +34,7 @@ pub fn decode(bytes: &[u8], count: usize, width: Width) -> Result<Vec<i16>> {
         while mask != 0 {
             let at = mask.leading_zeros();
             mask &= !(1 << 31 >> at);
-            let index = width.from_word(reader.take(width.bits())?);
+            let index = width.index_of_word(reader.take(width.bits())?);
             if index == 0 {
                 return Err(Error::corrupt("a value that the mask says is not zero is zero"));
             }

@@ -60,7 +60,6 @@ struct Cli {
     quiet: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 #[derive(Debug, Subcommand)]
 enum Command {
     Compress(compress::Args),

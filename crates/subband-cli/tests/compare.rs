@@ -66,7 +66,7 @@ fn every_coder_has_a_row_that_verifies() {
 fn several_files_dtypes_and_a_choice_of_coders() {
     let folder = Folder::new();
     let tensor: (&str, &str, &[usize], Vec<u8>) = ("a", "F32", &[8, 8], f32_bytes(&map(&[8, 8])));
-    folder.write("x.safetensors", &safetensors("{}", &[tensor.clone()]));
+    folder.write("x.safetensors", &safetensors("{}", std::slice::from_ref(&tensor)));
     folder.write("y.safetensors", &safetensors("{}", &[tensor]));
     folder.write("u.npy", &npy("|u1", false, &[1, 4, 4], &[7; 16]));
     let base = ["compare", "x.safetensors", "y.safetensors", "u.npy", "--repeats", "1", "--no-peak", "--quiet"];

@@ -206,8 +206,10 @@ fn compare(args: &Args, tensors: &[(String, Tensor)], profile: Option<&Profile>,
     Ok(rows)
 }
 
+type NamedTensors = Vec<(String, Tensor)>;
+
 /// The tensors by name, and the profile they are coded with.
-fn tensors(args: &Args) -> Result<(Vec<(String, Tensor)>, Option<Profile>)> {
+fn tensors(args: &Args) -> Result<(NamedTensors, Option<Profile>)> {
     let profile = args.profile.as_deref().map(super::read_profile).transpose()?;
     if args.synthetic {
         return Ok((compare::synthetic(), None));
@@ -235,7 +237,7 @@ fn tensors(args: &Args) -> Result<(Vec<(String, Tensor)>, Option<Profile>)> {
 }
 
 /// The tensors of all files; a name that several files have is put behind the file's.
-fn of_files(args: &Args) -> Result<Vec<(String, Tensor)>> {
+fn of_files(args: &Args) -> Result<NamedTensors> {
     let mut all = Vec::new();
     for path in &args.files {
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
