@@ -34,8 +34,9 @@ fn relu_map([channels, height, width]: [usize; 3]) -> Vec<f32> {
     map
 }
 
+/// Coded fast: the default effort fits its model to the tensor first.
 fn config(wavelet: Wavelet, levels: u8) -> Config {
-    Config::default().with_wavelet(wavelet, levels).with_target(Target::Step(0.5))
+    Config::default().with_wavelet(wavelet, levels).with_target(Target::Step(0.5)).with_effort(Effort::Fast)
 }
 
 const CASES: [(Wavelet, u8); 5] =
