@@ -3,8 +3,10 @@
 
 use super::model::{BOUNDS, FloatFormat, FloatParameters, KEYED};
 
-/// Values looked at, about.
-const SAMPLE: usize = 1 << 13;
+/// Values looked at, about: one of 64, but no fewer than choices need and no more than are felt.
+fn sample_size(values: usize) -> usize {
+    (values / 64).clamp(1 << 13, 1 << 16)
+}
 
 /// What is known of a tensor before its parameters are chosen.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +21,7 @@ pub(crate) struct Survey {
 
 /// Every so manyth value of each chunk is in the sample. Odd, so that it does not keep to a column of planes.
 pub(crate) fn sample_stride(values: usize) -> usize {
-    (values / SAMPLE) | 1
+    (values / sample_size(values)) | 1
 }
 
 impl Survey {
