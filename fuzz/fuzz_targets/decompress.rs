@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use subband::{DecompressOptions, Limits, Profile, Scratch, TapCodec, decompress, inspect};
 
-const GOLDEN: &[u8] = include_bytes!("../../crates/subband/tests/golden/v1/profile.sbp");
+const GOLDEN: &[u8] = include_bytes!("../../crates/subband/tests/golden/v2/profile.sbp");
 
 static PROFILE: LazyLock<Profile> =
     LazyLock::new(|| Profile::from_bytes(GOLDEN, &Limits::default()).expect("the golden profile is sound"));
@@ -32,19 +32,25 @@ fuzz_target!(|data: &[u8]| {
     let mut map = vec![0.0; codec.values()];
     let mut packet = Vec::new();
     codec.compress(&map, &mut Scratch::default(), &mut packet).expect("zeros can be coded");
-    let mut forged = [&packet[..5], data].concat();
-    let checksum = crc16(&forged);
-    forged.extend_from_slice(&checksum.to_le_bytes());
-    let _ = codec.decompress(&forged, &mut Scratch::default(), &mut map);
+    for kind in [0xb1, 0xb2] {
+        let mut forged = [&[kind], &packet[1..5], data].concat();
+        let checksum = crc16(&forged);
+        forged.extend_from_slice(&checksum.to_le_bytes());
+        let _ = codec.decompress(&forged, &mut Scratch::default(), &mut map);
+    }
 });
 
 /// The stream with the checksum of its header, and of its only chunk if it has one, made right.
 fn with_stream_checksums(data: &[u8]) -> Vec<u8> {
     let mut stream = data.to_vec();
-    if stream.len() < 6 || stream[5] >= 0x80 {
+    if stream.len() < 7 || stream[6] >= 0x80 {
         return stream;
     }
-    let header_end = 6 + stream[5] as usize;
+    // The length of the header, in one byte or two: float models are longer than 127 bytes.
+    let header_end = match stream[5] {
+        short @ 0..0x80 => 6 + short as usize,
+        low => 7 + (low & 0x7f) as usize + ((stream[6] as usize) << 7),
+    };
     if stream.len() < header_end + 8 {
         return stream;
     }

@@ -61,7 +61,7 @@ impl BlockFormat {
                 *plane = *plane << 1 | (difference >> j & 1) as u32;
             }
         }
-        writer.put(width.word_of(block[0]), width.bits());
+        writer.put(width.to_word(block[0]), width.bits());
         let (mut zeros, mut below) = (0, 0);
         for &plane in planes.iter() {
             let dbx = plane ^ below;
@@ -112,7 +112,7 @@ impl BlockFormat {
     /// Reads a block into `block`, `words` long.
     pub fn decode(self, reader: &mut BitReader, width: Width, block: &mut [i16]) -> Result<()> {
         debug_assert_eq!(block.len(), self.words);
-        let first = width.index_of(reader.take(width.bits())?);
+        let first = width.index_of_word(reader.take(width.bits())?);
         let count = width.bits() as usize + 1;
         let mut planes = [0u32; MOST_PLANES];
         let (mut j, mut below) = (0, 0);

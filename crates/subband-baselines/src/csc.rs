@@ -31,7 +31,7 @@ pub fn encode(indices: &[i16], layout: Layout) -> Vec<u8> {
                 run += 1;
             } else {
                 entries.put(run, RUN_BITS);
-                entries.put(width.word_of(index), width.bits());
+                entries.put(width.to_word(index), width.bits());
                 count += 1;
                 run = 0;
             }
@@ -73,7 +73,7 @@ pub fn decode(bytes: &[u8], layout: Layout) -> Result<Vec<i16>> {
         let mut at = 0;
         for _ in 0..length {
             let run = entries.take(RUN_BITS)?;
-            let index = width.index_of(entries.take(width.bits())?);
+            let index = width.index_of_word(entries.take(width.bits())?);
             if index == 0 && run < LONGEST {
                 return Err(Error::corrupt(format!("a zero follows a run of {run}: allowed after {LONGEST} only")));
             }

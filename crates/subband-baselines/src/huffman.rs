@@ -37,7 +37,7 @@ pub fn encode(indices: &[i16], width: Width) -> Vec<u8> {
         let symbol = symbol(index);
         writer.put(codes[symbol], lengths[symbol].into());
         if symbol == ESCAPE {
-            writer.put(width.word_of(index), width.bits());
+            writer.put(width.to_word(index), width.bits());
         }
     }
     writer.finish()
@@ -62,7 +62,7 @@ pub fn decode(bytes: &[u8], count: usize, width: Width) -> Result<Vec<i16>> {
         }
         reader.skip(length.into())?;
         *place = if usize::from(symbol) == ESCAPE {
-            width.index_of(reader.take(width.bits())?)
+            width.index_of_word(reader.take(width.bits())?)
         } else {
             let half = i16::from(symbol).div_euclid(2);
             if symbol % 2 == 1 { half + 1 } else { -half }

@@ -61,11 +61,11 @@ impl Width {
     }
 
     /// The low bits of the two's complement.
-    pub(crate) fn word_of(self, index: i16) -> u32 {
+    pub(crate) fn to_word(self, index: i16) -> u32 {
         u32::from(index as u16) & ((1 << self.bits()) - 1)
     }
 
-    pub(crate) fn index_of(self, word: u32) -> i16 {
+    pub(crate) fn index_of_word(self, word: u32) -> i16 {
         match self {
             Width::Eight => (word as u8 as i8).into(),
             Width::Sixteen => word as u16 as i16,

@@ -23,7 +23,7 @@ pub fn encode(indices: &[i16], width: Width) -> Vec<u8> {
             run += 1;
         } else {
             writer.put(run, RUN_BITS);
-            writer.put(width.word_of(index), width.bits());
+            writer.put(width.to_word(index), width.bits());
             run = 0;
         }
     }
@@ -37,7 +37,7 @@ pub fn decode(bytes: &[u8], count: usize, width: Width) -> Result<Vec<i16>> {
     // A whole byte of padding is never written, and a pair has more bits than a byte.
     while reader.bits_left() >= 8 {
         let run = reader.take(RUN_BITS)?;
-        let index = width.index_of(reader.take(width.bits())?);
+        let index = width.index_of_word(reader.take(width.bits())?);
         if index == 0 && run < LONGEST {
             return Err(Error::corrupt(format!("a zero follows a run of {run}: allowed after {LONGEST} only")));
         }

@@ -17,7 +17,7 @@ pub fn encode(indices: &[i16], width: Width) -> Vec<u8> {
         writer.put(mask, group.len() as u32);
         writer.align(8);
         for &index in group.iter().filter(|&&index| index != 0) {
-            writer.put(width.word_of(index), width.bits());
+            writer.put(width.to_word(index), width.bits());
         }
     }
     writer.finish()
@@ -34,7 +34,7 @@ pub fn decode(bytes: &[u8], count: usize, width: Width) -> Result<Vec<i16>> {
         while mask != 0 {
             let at = mask.leading_zeros();
             mask &= !(1 << 31 >> at);
-            let index = width.index_of(reader.take(width.bits())?);
+            let index = width.index_of_word(reader.take(width.bits())?);
             if index == 0 {
                 return Err(Error::corrupt("a value that the mask says is not zero is zero"));
             }

@@ -129,6 +129,14 @@ pub fn half_unit(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A price of bits in squared steps.
+pub fn rdo(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=10.0).contains(&value) => Ok(value),
+        _ => Err("allowed are 0 to 10".to_owned()),
+    }
+}
+
 /// A finite number.
 pub fn finite(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {

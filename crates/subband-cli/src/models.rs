@@ -26,13 +26,14 @@ macro_rules! bundled {
     };
 }
 
-static BUNDLED: [Bundled; 2] = bundled!["resnet20-cifar10", "resnet20-cifar10-blocks-54x"];
+static BUNDLED: [Bundled; 3] =
+    bundled!["resnet20-cifar10", "resnet20-cifar10-blocks-42x", "resnet20-cifar10-blocks-54x"];
 
 /// The network that was not retrained, and that retrainings start from.
 pub const BASELINE: &str = "resnet20-cifar10";
 
 /// What `demo` and `eval` take unless told otherwise.
-pub const DEFAULT: &str = "resnet20-cifar10-blocks-54x";
+pub const DEFAULT: &str = "resnet20-cifar10-blocks-42x";
 
 /// `model.json`: what a model is, and what was measured of it on the whole test set.
 #[derive(Clone, Debug, Serialize, Deserialize)]

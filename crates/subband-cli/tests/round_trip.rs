@@ -33,10 +33,16 @@ fn swapped(values: &[u8], size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn npy_integers_of_every_kind_and_order_come_back_exactly() {
+fn npy_values_of_every_kind_and_order_come_back_exactly() {
     let one = bytes(&SHAPE);
     let two: Vec<u8> = one.iter().flat_map(|&b| (u16::from(b) * 257).to_le_bytes()).collect();
+    // Any bits at all: NaN with payloads, infinities, both zeros.
+    let four: Vec<u8> = one.iter().flat_map(|&b| [b, b ^ 0x5a, if b % 3 == 0 { 0x80 } else { b }, b | 0x3f]).collect();
     for (descr, out, size, values) in [
+        ("<f4", "<f4", 4, &four),
+        (">f4", "<f4", 4, &four),
+        ("<f2", "<f2", 2, &two),
+        (">f2", "<f2", 2, &two),
         ("|u1", "|u1", 1, &one),
         ("|i1", "|i1", 1, &one),
         ("<u2", "<u2", 2, &two),

@@ -200,7 +200,7 @@ pub fn calibrate(
             (codings, Some(found.0), Some(found.1))
         }
     };
-    let counted = count::count(&network, &train, &codings, "counting", progress)?;
+    let counted = count::fit_and_count(&network, &train, &codings, progress)?;
     progress.end();
     let saturated = counted.saturated;
     Ok(Calibration { profile: counted.into_profile(&network)?, statistics, step_scale, search, saturated })
@@ -213,7 +213,7 @@ pub(crate) fn profile_for(
     codings: &[TapCoding],
     progress: &mut dyn Progress,
 ) -> Result<Profile> {
-    count::count(network, data, codings, "counting", progress)?.into_profile(network)
+    count::fit_and_count(network, data, codings, progress)?.into_profile(network)
 }
 
 /// A tap and how its maps are coded.

@@ -6,7 +6,7 @@ mod report;
 
 use std::time::Instant;
 
-use subband::Profile;
+use subband::{Effort, Profile};
 
 pub use report::{Evaluation, TapReport};
 
@@ -29,11 +29,15 @@ pub struct EvaluateOptions {
     pub uncompressed: bool,
     /// Code every map a second time with its tables in the stream, for the self-contained rate. Default: true.
     pub self_contained: bool,
+    /// Work of the entropy coder. Default: as its type's.
+    pub effort: Effort,
+    /// Rate-distortion optimised indices: a bit is worth so many squared steps, 0 to 10. Default 0, plain rounding.
+    pub rdo: f32,
 }
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        Self { weights: String::new(), uncompressed: true, self_contained: true }
+        Self { weights: String::new(), uncompressed: true, self_contained: true, effort: Effort::default(), rdo: 0.0 }
     }
 }
 
@@ -47,6 +51,18 @@ impl EvaluateOptions {
     /// With or without the accuracy without the codec.
     pub fn with_uncompressed(mut self, uncompressed: bool) -> Self {
         self.uncompressed = uncompressed;
+        self
+    }
+
+    /// With another effort.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// With rate-distortion optimised indices.
+    pub fn with_rdo(mut self, lambda: f32) -> Self {
+        self.rdo = lambda;
         self
     }
 
@@ -112,7 +128,7 @@ fn run(
     progress: &mut dyn Progress,
 ) -> Result<Pass> {
     check_images(network, data)?;
-    let taps = CodedTaps::new(network, profile, options.self_contained)?;
+    let taps = CodedTaps::new(network, profile, options)?;
     let mut pass = Pass {
         totals: vec![Totals::default(); taps.len()],
         workers: one_per_thread(|| Ok(Worker::new(&taps)))?,

@@ -3,8 +3,8 @@
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use subband::{
-    Coding, Config, DecompressOptions, Scratch, Steps, TapCalibrator, TapCodec, Target, TensorView, Wavelet, compress,
-    decompress,
+    Coding, Config, DecompressOptions, Effort, Scratch, Steps, TapCalibrator, TapCodec, Target, TensorView, Wavelet,
+    compress, decompress,
 };
 
 fn main() {
@@ -34,8 +34,9 @@ fn relu_map([channels, height, width]: [usize; 3]) -> Vec<f32> {
     map
 }
 
+/// Coded fast: the default effort fits its model to the tensor first.
 fn config(wavelet: Wavelet, levels: u8) -> Config {
-    Config::default().with_wavelet(wavelet, levels).with_target(Target::Step(0.5))
+    Config::default().with_wavelet(wavelet, levels).with_target(Target::Step(0.5)).with_effort(Effort::Fast)
 }
 
 const CASES: [(Wavelet, u8); 5] =
@@ -57,6 +58,35 @@ fn decompress_large(bencher: Bencher, (wavelet, levels): (Wavelet, u8)) {
     bencher.counter(BytesCount::of_slice(&map)).bench(|| decompress(black_box(&bytes), &options).unwrap());
 }
 
+/// The same map with mantissas of its own for all values, without loss.
+fn noisy_map() -> Vec<f32> {
+    let mut state = 7u32;
+    relu_map(LARGE)
+        .into_iter()
+        .map(|value| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            value * (1.0 + (state >> 8) as f32 / (1u32 << 26) as f32)
+        })
+        .collect()
+}
+
+#[divan::bench]
+fn compress_floats_lossless(bencher: Bencher) {
+    let map = noisy_map();
+    let view = TensorView::new(&map, &LARGE).unwrap();
+    let config = Config::default().with_target(Target::Lossless);
+    bencher.counter(BytesCount::of_slice(&map)).bench(|| compress(black_box(&view), &config).unwrap());
+}
+
+#[divan::bench]
+fn decompress_floats_lossless(bencher: Bencher) {
+    let map = noisy_map();
+    let config = Config::default().with_target(Target::Lossless);
+    let bytes = compress(&TensorView::new(&map, &LARGE).unwrap(), &config).unwrap().bytes;
+    let options = DecompressOptions::default();
+    bencher.counter(BytesCount::of_slice(&map)).bench(|| decompress(black_box(&bytes), &options).unwrap());
+}
+
 /// A copy of the same map, for scale.
 #[divan::bench]
 fn memcpy_large(bencher: Bencher) {
@@ -65,18 +95,27 @@ fn memcpy_large(bencher: Bencher) {
     bencher.counter(BytesCount::of_slice(&map)).bench_local(|| copy.copy_from_slice(black_box(&map)));
 }
 
-fn small_codec(map: &[f32]) -> TapCodec {
-    let coding = Coding::new(Wavelet::Haar, 3, Steps::Uniform(0.5)).with_nonnegative(true);
-    let mut calibrator = TapCalibrator::new("tap", SMALL, coding).unwrap();
-    calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
-    TapCodec::new(&calibrator.finish()).unwrap()
+/// A codec for maps of a shape, calibrated on this one.
+fn tap_codec(map: &[f32], shape: [usize; 3], effort: Effort) -> TapCodec {
+    let coding = Coding::new(Wavelet::Haar, if shape == SMALL { 3 } else { 2 }, Steps::Uniform(0.5));
+    let mut calibrator = TapCalibrator::new("tap", shape, coding.with_nonnegative(true)).unwrap();
+    let observe = |calibrator: &mut TapCalibrator| {
+        calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
+    };
+    observe(&mut calibrator);
+    calibrator.fit();
+    observe(&mut calibrator);
+    TapCodec::new(&calibrator.finish()).unwrap().with_effort(effort)
 }
 
-/// One batch-1 map of 16x32x32 against a profile.
-#[divan::bench]
-fn compress_packet(bencher: Bencher) {
-    let map = relu_map(SMALL);
-    let codec = small_codec(&map);
+/// Shape of the map and effort: batch-1 maps against a profile.
+const PACKETS: [([usize; 3], Effort); 4] =
+    [(SMALL, Effort::Fast), (SMALL, Effort::Default), (LARGE, Effort::Fast), (LARGE, Effort::Default)];
+
+#[divan::bench(args = PACKETS)]
+fn compress_packet(bencher: Bencher, (shape, effort): ([usize; 3], Effort)) {
+    let map = relu_map(shape);
+    let codec = tap_codec(&map, shape, effort);
     let (mut scratch, mut packet) = (Scratch::default(), Vec::new());
     bencher.counter(BytesCount::of_slice(&map)).bench_local(|| {
         packet.clear();
@@ -84,10 +123,10 @@ fn compress_packet(bencher: Bencher) {
     });
 }
 
-#[divan::bench]
-fn decompress_packet(bencher: Bencher) {
-    let map = relu_map(SMALL);
-    let codec = small_codec(&map);
+#[divan::bench(args = PACKETS)]
+fn decompress_packet(bencher: Bencher, (shape, effort): ([usize; 3], Effort)) {
+    let map = relu_map(shape);
+    let codec = tap_codec(&map, shape, effort);
     let (mut scratch, mut packet, mut decoded) = (Scratch::default(), Vec::new(), vec![0.0; map.len()]);
     codec.compress(&map, &mut scratch, &mut packet).unwrap();
     bencher

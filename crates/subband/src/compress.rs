@@ -1,20 +1,19 @@
 //! A tensor to a stream. The steps are those of FORMAT.md, "Encoding a stream".
 
 use crate::coding::Coding;
-use crate::config::{Config, NonFinite, Target, chunk_channels};
-use crate::entropy::{ContextTables, Histogram};
+use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
+use crate::effort::Effort;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{
-    Chunk, ChunkGrid, ChunkScratch, Header, PreparedTables, TableSource, chunk_checksum, encode_chunk,
-};
+use crate::floats::compress_floats;
+use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum};
 use crate::parallel;
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
 use crate::quantize::Steps;
 use crate::rate::search_step;
 use crate::report::{ErrorSum, Report};
+use crate::stream_model::choose_model;
 use crate::tensor::{Geometry, TensorView, through_dtype};
-use crate::wavelet::SubbandLayout;
 
 /// A stream and what it achieved.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,12 +49,13 @@ pub fn compress(tensor: &TensorView, config: &Config) -> Result<Compressed> {
     config.validate(tensor)?;
     let grid = ChunkGrid { geometry: tensor.geometry(), channels_per_chunk: config.chunk_channels(&tensor.geometry()) };
     let attempt = |steps: Steps, measure: bool| {
-        let job = Job { tensor, grid, non_finite: config.non_finite, measure };
+        let job = Job { tensor, grid, non_finite: config.non_finite, measure, effort: config.effort, rdo: config.rdo };
         job.run(config.coding(steps), None)
     };
     match &config.target {
         Target::Step(step) => attempt(Steps::Uniform(*step), config.measure_error),
         Target::Steps(steps) => attempt(steps.clone(), config.measure_error),
+        Target::Lossless if !tensor.dtype().is_integer() => compress_floats(tensor, grid),
         Target::Lossless => attempt(Steps::Uniform(1.0), false),
         target => search_step(target, |step, measure| attempt(Steps::Uniform(step), measure || config.measure_error)),
     }
@@ -71,6 +71,10 @@ pub struct ProfileOptions {
     pub channels_per_chunk: Option<usize>,
     /// Decode again and report the error. Default false.
     pub measure_error: bool,
+    /// Rate-distortion optimised indices, as in [`Config`](crate::Config). Default 0, plain rounding.
+    pub rdo: f32,
+    /// Work of the entropy coder. Default as its type's; a tap without an activity model is coded fast.
+    pub effort: Effort,
 }
 
 /// Compresses maps of a tap, shape `[..., C, H, W]`, into a stream that refers to the profile.
@@ -98,9 +102,12 @@ pub fn compress_with_profile(
         return Err(Error::invalid(format!("dtype {}: profiles code f32, f16 and bf16", tensor.dtype())));
     }
     let grid = ChunkGrid { geometry, channels_per_chunk: chunk_channels(options.channels_per_chunk, &geometry) };
-    let job = Job { tensor, grid, non_finite: options.non_finite, measure: options.measure_error };
-    let source = (TableSource::Profile(tap.hash()), tap.tables().clone());
-    job.run(tap.coding().clone(), Some(source))
+    validate_rdo(options.rdo)?;
+    let (non_finite, measure, effort) = (options.non_finite, options.measure_error, options.effort);
+    let job = Job { tensor, grid, non_finite, measure, effort, rdo: options.rdo };
+    let model = tap.model_for(options.effort);
+    let source = TableSource::Profile(tap.hash(), model.payload_kind());
+    job.run(tap.coding().clone(), Some((source, model)))
 }
 
 /// One compression of a tensor.
@@ -109,40 +116,52 @@ struct Job<'a> {
     grid: ChunkGrid,
     non_finite: NonFinite,
     measure: bool,
+    effort: Effort,
+    rdo: f32,
 }
 
 /// Indices of a chunk and what was done to get them.
 struct QuantizedChunk {
     indices: IndexBlocks,
+    /// Coefficients' magnitudes in steps, if indices are optimised.
+    scaled: Vec<f32>,
     saturated: u64,
     replaced: u64,
     negative: bool,
 }
 
 impl Job<'_> {
-    fn run(&self, coding: Coding, tables: Option<(TableSource, ContextTables)>) -> Result<Compressed> {
+    fn run(&self, coding: Coding, model: Option<(TableSource, EntropyModel)>) -> Result<Compressed> {
         let Geometry { channels, height, width, .. } = self.grid.geometry;
         // A coding for streams learns only now whether there are negative values; see below.
         let mut quantizer = PlaneQuantizer::new(coding, channels, height, width)?;
 
         // 1. Transform and quantize every chunk.
-        let chunks = self.quantize(&quantizer)?;
+        let mut chunks = self.quantize(&quantizer)?;
 
         // 2. Count tokens and make the tables, unless a profile brings them.
-        let (source, tables) = tables.unwrap_or_else(|| {
+        let from_profile = model.is_some();
+        let (source, model) = model.unwrap_or_else(|| {
             quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
-            let histograms = count_tokens(&quantizer.layout, channels, &chunks);
-            let tables = ContextTables::for_stream(&histograms.counts, histograms.channels);
-            (TableSource::Stream(quantizer.coding.clone(), tables.clone()), tables)
+            self.stream_model(&quantizer, &chunks)
         });
-        let prepared = PreparedTables::for_encoding(tables);
+        let mut coder = ChunkCoder::for_encoding(model);
+        let mut source = source;
+        if self.rdo > 0.0 && !quantizer.coding.lossless {
+            chunks = self.optimize(&quantizer, &coder, chunks)?;
+            // The tables of a stream hold what is in it.
+            if !from_profile {
+                let (anew, model) = self.stream_model(&quantizer, &chunks);
+                (source, coder) = (anew, ChunkCoder::for_encoding(model));
+            }
+        }
 
         // 3. Code every chunk.
         let payloads =
             parallel::map(chunks.iter().collect(), |scratch: &mut ChunkScratch, number, chunk: &QuantizedChunk| {
                 let mut payload = Vec::new();
                 let first_channel = self.grid.chunk(number).first_channel;
-                encode_chunk(&quantizer, &prepared, first_channel, &chunk.indices, scratch, &mut payload);
+                coder.encode(&quantizer, first_channel, &chunk.indices, scratch, &mut payload);
                 Ok(payload)
             })?;
 
@@ -164,6 +183,27 @@ impl Job<'_> {
         Ok(Compressed { report: Report { error, ..report }, bytes })
     }
 
+    fn stream_model(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> (TableSource, EntropyModel) {
+        let indices: Vec<(usize, &IndexBlocks)> =
+            chunks.iter().enumerate().map(|(i, c)| (self.grid.chunk(i).first_channel, &c.indices)).collect();
+        let model = choose_model(quantizer, self.grid.geometry.channels, &indices, self.effort);
+        (TableSource::Stream(quantizer.coding.clone(), model.clone()), model)
+    }
+
+    fn optimize(
+        &self,
+        quantizer: &PlaneQuantizer,
+        coder: &ChunkCoder,
+        chunks: Vec<QuantizedChunk>,
+    ) -> Result<Vec<QuantizedChunk>> {
+        parallel::map(chunks, |scratch: &mut ChunkScratch, number, mut chunk| {
+            let first_channel = self.grid.chunk(number).first_channel;
+            coder.optimize(self.rdo, quantizer, first_channel, &chunk.scaled, &mut chunk.indices, scratch);
+            chunk.scaled = Vec::new();
+            Ok(chunk)
+        })
+    }
+
     fn quantize(&self, quantizer: &PlaneQuantizer) -> Result<Vec<QuantizedChunk>> {
         #[derive(Default)]
         struct State {
@@ -173,9 +213,17 @@ impl Job<'_> {
         }
         let layout = &quantizer.layout;
         parallel::map(self.chunks(), |state: &mut State, _, chunk| {
-            let mut quantized =
-                QuantizedChunk { indices: IndexBlocks::default(), saturated: 0, replaced: 0, negative: false };
+            let mut quantized = QuantizedChunk {
+                indices: IndexBlocks::default(),
+                scaled: Vec::new(),
+                saturated: 0,
+                replaced: 0,
+                negative: false,
+            };
             quantized.indices.reset(layout, chunk.channels);
+            if self.rdo > 0.0 {
+                quantized.scaled.resize(layout.plane() * chunk.channels, 0.0);
+            }
             state.plane.resize(layout.plane(), 0.0);
             state.integer_plane.resize(layout.plane(), 0);
             for slot in 0..chunk.channels {
@@ -190,6 +238,10 @@ impl Job<'_> {
                     let plane = &mut state.plane;
                     quantized.saturated +=
                         quantizer.forward(channel, plane, slot, &mut state.buffers, &mut quantized.indices) as u64;
+                    if self.rdo > 0.0 {
+                        let scaled = &mut quantized.scaled;
+                        quantizer.scaled_magnitudes(channel, slot, chunk.channels, &state.buffers, scaled);
+                    }
                 }
             }
             Ok(quantized)
@@ -285,33 +337,6 @@ impl Job<'_> {
             error: None,
         }
     }
-}
-
-/// Token counts by subband and channel, subband-major.
-struct TokenCounts {
-    counts: Vec<Histogram>,
-    /// Channels told apart: all, or 1 where counting each would take too much memory.
-    channels: usize,
-}
-
-/// More contexts than this are not worth their tables.
-const MAX_CONTEXTS: usize = 1 << 14;
-
-fn count_tokens(layout: &SubbandLayout, channels: usize, chunks: &[QuantizedChunk]) -> TokenCounts {
-    let subbands = layout.blocks.len();
-    let told_apart = if subbands * channels <= MAX_CONTEXTS { channels } else { 1 };
-    let mut counts = vec![Histogram::EMPTY; subbands * told_apart];
-    let per_item = if chunks.is_empty() { 1 } else { channels.div_ceil(chunks[0].indices.channels()) };
-    for (number, chunk) in chunks.iter().enumerate() {
-        let first_channel = number % per_item * chunks[0].indices.channels();
-        for subband in 0..subbands {
-            for slot in 0..chunk.indices.channels() {
-                let channel = (first_channel + slot) % told_apart;
-                counts[subband * told_apart + channel].count(chunk.indices.block(layout, subband, slot));
-            }
-        }
-    }
-    TokenCounts { counts, channels: told_apart }
 }
 
 /// Header, then each payload with its checksum.

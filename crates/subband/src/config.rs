@@ -1,6 +1,7 @@
 //! What a caller asks of [`compress`](crate::compress).
 
 use crate::coding::Coding;
+use crate::effort::Effort;
 use crate::error::{Error, Result};
 use crate::mask::ChannelMask;
 use crate::quantize::Steps;
@@ -23,7 +24,8 @@ pub enum Target {
     Psnr(f64),
     /// Bits per value, at most, everything counted.
     BitsPerValue(f64),
-    /// Every value comes back exactly. Integers only: floats are not offered yet.
+    /// Every value comes back exactly: of floats every bit, those of NaN and -0.0 too. Integers go through
+    /// the wavelet; floats are coded as they are, and wavelet, levels and policy for NaN mean nothing to them.
     Lossless,
 }
 
@@ -69,6 +71,11 @@ pub struct Config {
     pub non_finite: NonFinite,
     /// Channels of an independently decodable chunk; default as many as give 65,536 values. In the stream.
     pub channels_per_chunk: Option<usize>,
+    /// Rate-distortion optimised indices: a bit is worth so many squared steps of error, 0 to 10; 0 is plain rounding.
+    /// Default 0. Not in the stream, and not for lossless ones.
+    pub rdo: f32,
+    /// Work of the entropy coder. Default as its type's. The stream says what became of it.
+    pub effort: Effort,
     /// Decode again and report the error; costs about as much as decompressing. Targets of error or PSNR
     /// always do. Default false.
     pub measure_error: bool,
@@ -86,6 +93,8 @@ impl Default for Config {
             mask: None,
             non_finite: NonFinite::Refuse,
             channels_per_chunk: None,
+            rdo: 0.0,
+            effort: Effort::default(),
             measure_error: false,
         }
     }
@@ -95,6 +104,18 @@ impl Config {
     /// With another wavelet and number of levels.
     pub fn with_wavelet(mut self, wavelet: Wavelet, levels: u8) -> Self {
         (self.wavelet, self.levels) = (wavelet, levels);
+        self
+    }
+
+    /// With rate-distortion optimised indices.
+    pub fn with_rdo(mut self, lambda: f32) -> Self {
+        self.rdo = lambda;
+        self
+    }
+
+    /// With another effort.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
         self
     }
 
@@ -153,22 +174,19 @@ impl Config {
             Target::Step(step) => Steps::Uniform(*step),
             _ => Steps::Uniform(1.0),
         };
-        self.coding(probe).validate(tensor.geometry().channels)?;
+        if self.target != Target::Lossless || tensor.dtype().is_integer() {
+            self.coding(probe).validate(tensor.geometry().channels)?;
+        }
         match self.target {
             Target::MaxError(bound) => positive("max_error", bound)?,
             Target::BitsPerValue(bits) => positive("bits_per_value", bits)?,
             Target::Psnr(psnr) => positive("psnr", psnr)?,
-            Target::Lossless if !tensor.dtype().is_integer() => {
-                return Err(Error::invalid(format!(
-                    "lossless coding of {} is not offered yet: allowed are u8, i8, u16, i16",
-                    tensor.dtype()
-                )));
-            }
             Target::Lossless if self.mask.is_some() => {
                 return Err(Error::invalid("a channel mask drops coefficients: lossless coding takes none"));
             }
             _ => {}
         }
+        validate_rdo(self.rdo)?;
         if let NonFinite::Replace { nan, positive, negative } = self.non_finite
             && ![nan, positive, negative].into_iter().all(f32::is_finite)
         {
@@ -211,5 +229,12 @@ fn positive(name: &str, value: f64) -> Result<()> {
     match value.is_finite() && value > 0.0 {
         true => Ok(()),
         false => Err(Error::invalid(format!("{name} is {value}: it must be positive and finite"))),
+    }
+}
+/// Checks a price of bits for rate-distortion optimised indices.
+pub(crate) fn validate_rdo(lambda: f32) -> Result<()> {
+    match (0.0..=10.0).contains(&lambda) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("rdo is {lambda}: allowed are 0 to 10"))),
     }
 }

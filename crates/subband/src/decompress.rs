@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use crate::coding::Coding;
-use crate::entropy::ContextTables;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Chunk, ChunkScratch, Header, Limits, PreparedTables, TableSource, chunk_checksum, decode_chunk};
+use crate::floats::{FloatDecoder, FloatScratch};
+use crate::format::{Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, TableSource, chunk_checksum};
 use crate::parallel;
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
 use crate::tensor::{ElementsMut, Tensor, TensorData};
+use crate::wavelet::Wavelet;
 
 /// Settings of [`decompress`], [`read`] and [`inspect`](crate::inspect).
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,7 +69,9 @@ pub fn read(bytes: &[u8], batch: Range<usize>, channels: Range<usize>, options: 
 pub(crate) struct OpenStream<'a> {
     pub header: Header,
     pub quantizer: PlaneQuantizer,
-    pub prepared: PreparedTables,
+    pub coder: ChunkCoder,
+    /// For lossless floats, which have neither transform nor indices.
+    pub floats: Option<FloatDecoder>,
     /// Payload and checksum of each chunk.
     pub chunks: Vec<(&'a [u8], u32)>,
     pub header_bytes: usize,
@@ -79,28 +82,37 @@ impl<'a> OpenStream<'a> {
         // 1. Header.
         let (header, rest) = Header::read_from(bytes, &options.limits)?;
         // 2. Coding and tables, from the stream or the profile.
-        let (coding, tables) = coding_and_tables(&header, options.profile)?;
+        let (coding, model) = coding_and_model(&header, options.profile)?;
         // 3. Chunk index.
         let chunks = header.split_chunks(rest)?;
         let geometry = header.grid().geometry;
         Ok(OpenStream {
             quantizer: PlaneQuantizer::new(coding, geometry.channels, geometry.height, geometry.width)?,
-            prepared: PreparedTables::new(tables),
+            coder: ChunkCoder::new(model),
+            floats: match &header.source {
+                TableSource::Floats(model) => Some(FloatDecoder::new(model.clone(), geometry.height, geometry.width)),
+                _ => None,
+            },
             header_bytes: bytes.len() - rest.len(),
             chunks,
             header,
         })
     }
 
-    /// Checks and decodes the indices of a chunk.
-    pub fn indices(&self, number: usize, scratch: &mut ChunkScratch, indices: &mut IndexBlocks) -> Result<Chunk> {
-        let chunk = self.header.grid().chunk(number);
+    /// A chunk and its payload, whose checksum has been checked.
+    pub fn payload(&self, number: usize) -> Result<(Chunk, &'a [u8])> {
         let (payload, checksum) = self.chunks[number];
         if chunk_checksum(number, payload) != checksum {
             return Err(Error::corrupt(format!("the checksum of chunk {number} does not match")));
         }
+        Ok((self.header.grid().chunk(number), payload))
+    }
+
+    /// Checks and decodes the indices of a chunk.
+    pub fn indices(&self, number: usize, scratch: &mut ChunkScratch, indices: &mut IndexBlocks) -> Result<Chunk> {
+        let (chunk, payload) = self.payload(number)?;
         indices.reset(&self.quantizer.layout, chunk.channels);
-        decode_chunk(payload, &self.quantizer, &self.prepared, chunk.first_channel, scratch, indices)?;
+        self.coder.decode(payload, &self.quantizer, chunk.first_channel, scratch, indices)?;
         Ok(chunk)
     }
 
@@ -113,6 +125,7 @@ impl<'a> OpenStream<'a> {
             buffers: PlaneBuffers,
             plane: Vec<f32>,
             integer_plane: Vec<i32>,
+            floats: FloatScratch,
         }
         let grid = self.header.grid();
         let plane = grid.geometry.plane();
@@ -131,6 +144,14 @@ impl<'a> OpenStream<'a> {
         let parts: Vec<(usize, ElementsMut)> = numbers.into_iter().zip(data.split_mut(&lengths)).collect();
 
         parallel::map(parts, |state: &mut State, _, (number, mut part)| {
+            if let Some(floats) = &self.floats {
+                let (chunk, payload) = self.payload(number)?;
+                let bits = floats.decode(payload, chunk.channels, &mut state.floats)?;
+                let wanted = wanted(&chunk);
+                let start = (wanted.start - chunk.first_channel) * plane;
+                part.write_bits(&bits[start..start + wanted.len() * plane]);
+                return Ok(());
+            }
             let chunk = self.indices(number, &mut state.scratch, &mut state.indices)?;
             state.plane.resize(plane, 0.0);
             state.integer_plane.resize(plane, 0);
@@ -154,10 +175,11 @@ impl<'a> OpenStream<'a> {
     }
 }
 
-fn coding_and_tables(header: &Header, profile: Option<&Profile>) -> Result<(Coding, ContextTables)> {
-    let hash = match &header.source {
-        TableSource::Stream(coding, tables) => return Ok((coding.clone(), tables.clone())),
-        TableSource::Profile(hash) => hash,
+fn coding_and_model(header: &Header, profile: Option<&Profile>) -> Result<(Coding, EntropyModel)> {
+    let (hash, kind) = match &header.source {
+        TableSource::Stream(coding, model) => return Ok((coding.clone(), model.clone())),
+        TableSource::Floats(_) => return Ok((Coding::lossless(Wavelet::None, 0), EntropyModel::nothing())),
+        TableSource::Profile(hash, kind) => (hash, *kind),
     };
     let wrong = |message: &str| Error::new(ErrorKind::WrongProfile, message);
     let profile = profile.ok_or_else(|| wrong("the stream was coded against a profile: it must be given"))?;
@@ -168,5 +190,8 @@ fn coding_and_tables(header: &Header, profile: Option<&Profile>) -> Result<(Codi
     if tap.shape() != [geometry.channels, geometry.height, geometry.width] || header.dtype.is_integer() {
         return Err(Error::corrupt(format!("the stream's shape or dtype does not fit tap '{}'", tap.name())));
     }
-    Ok((tap.coding().clone(), tap.tables().clone()))
+    let model = tap.model(kind).ok_or_else(|| {
+        Error::corrupt(format!("the stream asks for an activity model, which tap '{}' has not", tap.name()))
+    })?;
+    Ok((tap.coding().clone(), model))
 }

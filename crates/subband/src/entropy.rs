@@ -1,5 +1,7 @@
 //! From indices to bytes and back: symbols with raw bits, frequency tables chosen by context, rANS.
 
+mod activity;
+mod activity_fit;
 mod bit_io;
 mod cluster;
 mod context;
@@ -7,12 +9,22 @@ mod exp_golomb;
 mod frequency_table;
 mod histogram;
 mod log2;
+mod magnitude;
+mod magnitude_table;
 mod rans;
 mod symbol;
 
+pub(crate) use activity::{ActivityModel, BINS, MagnitudeRows, NEIGHBOUR_CAP, NEIGHBOURS, Places};
+pub(crate) use activity_fit::{ActivityCounts, Moments, count_moments, for_each_index};
 pub(crate) use bit_io::{BitReader, BitWriter, bits_for};
 pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;
+pub(crate) use frequency_table::FrequencyTable;
 pub(crate) use histogram::Histogram;
-pub(crate) use rans::{DecodeTable, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, lane_bits_for};
+pub(crate) use log2::COST_BITS;
+pub(crate) use magnitude::{CLASSES, class, read_rest, rest_bits, write_rest};
+pub(crate) use rans::{
+    DecodeTable, EncodeMagnitudes, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes,
+    lane_bits_for,
+};
 pub(crate) use symbol::{ESCAPE, MAX_MAGNITUDE, TOKENS, index_from_raw, raw_bits, raw_value, token};

@@ -1,17 +1,22 @@
 //! The bytes: streams, packets and their parts, as docs/FORMAT.md defines them.
 
+mod activity_chunk;
 mod bytes;
 mod chunk;
+mod chunk_coder;
 mod coding;
 mod constants;
+mod float_chunk;
+mod float_model;
 mod header;
 mod limits;
 mod packet;
 
 pub(crate) use bytes::{ByteReader, put_f32, put_string, put_varint};
-pub(crate) use chunk::{ChunkScratch, PreparedTables, decode_chunk, encode_chunk};
+pub(crate) use chunk_coder::{ChunkCoder, ChunkScratch, EntropyModel, PayloadKind};
 pub(crate) use coding::{read_coding, write_coding};
-pub(crate) use constants::{PROFILE_MAGIC, VERSION};
+pub(crate) use constants::{PROFILE_MAGIC, VERSION, VERSION_2};
+pub(crate) use float_chunk::{begin_float_payload, read_float_payload};
 pub(crate) use header::{Chunk, ChunkGrid, Header, TableSource, chunk_checksum};
 pub use limits::Limits;
 pub(crate) use packet::{open_packet, write_packet};

@@ -1,8 +1,8 @@
 //! What is in a stream, down to the bits of each subband.
 
 use crate::decompress::{DecompressOptions, OpenStream};
-use crate::entropy::{ESCAPE, raw_bits, token};
 use crate::error::Result;
+use crate::floats::FloatScratch;
 use crate::format::{ChunkScratch, TableSource};
 use crate::parallel;
 use crate::plane::IndexBlocks;
@@ -42,7 +42,8 @@ pub struct StreamInfo {
     pub channels_per_chunk: usize,
     /// Number of chunks.
     pub chunks: usize,
-    /// Subbands in coding order.
+    /// Subbands in coding order. For floats without loss, which have none: `tokens` (signs, exponents, leading
+    /// mantissa bits; lane states and padding counted in) and `raw bits`, whose values are those that are not 0.
     pub subbands: Vec<SubbandInfo>,
 }
 
@@ -73,8 +74,6 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
     let stream = OpenStream::new(bytes, options)?;
     let coding = &stream.quantizer.coding;
     let layout = &stream.quantizer.layout;
-    let geometry = stream.header.grid().geometry;
-    let tables = &stream.prepared.contexts;
 
     let empty = || -> Vec<SubbandInfo> {
         (0..layout.blocks.len())
@@ -89,35 +88,40 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
             .collect()
     };
     let numbers: Vec<usize> = (0..stream.chunks.len()).collect();
+    if let Some(floats) = &stream.floats {
+        let parts = parallel::map(numbers, |scratch: &mut FloatScratch, _, number| {
+            let (chunk, payload) = stream.payload(number)?;
+            Ok(floats.inspect(payload, chunk.channels, scratch)?.to_vec())
+        })?;
+        let subbands = parts.first().map_or_else(Vec::new, |first| sum(first.clone(), &parts[1..]));
+        return Ok(StreamInfo { tables: floats.tables().tables().len(), subbands, ..info(bytes, &stream) });
+    }
     let parts = parallel::map(numbers, |state: &mut (ChunkScratch, IndexBlocks), _, number| {
         let chunk = stream.indices(number, &mut state.0, &mut state.1)?;
+        let costs = stream.coder.costs(&stream.quantizer, chunk.first_channel, &state.1, &mut state.0);
         let mut infos = empty();
-        for (subband, info) in infos.iter_mut().enumerate() {
+        for ((subband, info), cost) in infos.iter_mut().enumerate().zip(costs) {
+            info.bits = cost as f64 / 65_536.0;
             for slot in 0..chunk.channels {
-                let channel = chunk.first_channel + slot;
                 let block = state.1.block(layout, subband, slot);
                 info.values += block.len();
-                if !coding.keeps(channel, subband) {
+                if !coding.keeps(chunk.first_channel + slot, subband) {
                     info.dropped += block.len();
                 }
-                let number = tables.table_of(subband, channel) as usize;
-                let table = &tables.tables()[number];
-                let costs = &stream.prepared.costs[number];
-                let mut cost = 0u64;
                 for &index in block {
                     info.zeros += usize::from(index == 0);
                     info.max_index = info.max_index.max(index.unsigned_abs());
-                    let token = if table.frequency(token(index)) > 0 { token(index) } else { ESCAPE };
-                    cost += u64::from(costs[token as usize]) + (u64::from(raw_bits(token)) << 16);
-                }
-                if coding.keeps(channel, subband) {
-                    info.bits += cost as f64 / 65_536.0;
                 }
             }
         }
         Ok(infos)
     })?;
-    let mut subbands = empty();
+    let subbands = sum(empty(), &parts);
+    Ok(StreamInfo { subbands, ..info(bytes, &stream) })
+}
+
+/// Adds the shares of chunks.
+fn sum(mut subbands: Vec<SubbandInfo>, parts: &[Vec<SubbandInfo>]) -> Vec<SubbandInfo> {
     for (total, part) in parts.iter().flat_map(|part| (0..).zip(part)) {
         let total: &mut SubbandInfo = &mut subbands[total];
         total.values += part.values;
@@ -126,21 +130,28 @@ pub fn inspect(bytes: &[u8], options: &DecompressOptions) -> Result<StreamInfo> 
         total.max_index = total.max_index.max(part.max_index);
         total.bits += part.bits;
     }
-    Ok(StreamInfo {
+    subbands
+}
+
+/// All but the subbands.
+fn info(bytes: &[u8], stream: &OpenStream) -> StreamInfo {
+    let coding = &stream.quantizer.coding;
+    let geometry = stream.header.grid().geometry;
+    StreamInfo {
         dtype: stream.header.dtype,
         shape: stream.header.shape.clone(),
         values: geometry.values(),
         bytes: bytes.len(),
         header_bytes: stream.header_bytes,
         bits_per_value: if geometry.values() == 0 { 0.0 } else { 8.0 * bytes.len() as f64 / geometry.values() as f64 },
-        from_profile: matches!(stream.header.source, TableSource::Profile(_)),
+        from_profile: matches!(stream.header.source, TableSource::Profile(..)),
         wavelet: coding.wavelet,
         levels: coding.levels,
         lossless: coding.lossless,
         steps: coding.steps.clone(),
-        tables: tables.tables().len(),
+        tables: stream.coder.tables(),
         channels_per_chunk: stream.header.channels_per_chunk,
         chunks: stream.chunks.len(),
-        subbands,
-    })
+        subbands: Vec::new(),
+    }
 }

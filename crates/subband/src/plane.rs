@@ -29,6 +29,18 @@ impl IndexBlocks {
         &mut self.values[range]
     }
 
+    /// All blocks of a subband, channel by channel.
+    pub fn subband_mut(&mut self, layout: &SubbandLayout, subband: usize) -> &mut [i32] {
+        let block = layout.blocks[subband];
+        &mut self.values[block.offset * self.channels..][..block.len() * self.channels]
+    }
+
+    /// As [`IndexBlocks::subband_mut`], to read.
+    pub fn subband(&self, layout: &SubbandLayout, subband: usize) -> &[i32] {
+        let block = layout.blocks[subband];
+        &self.values[block.offset * self.channels..][..block.len() * self.channels]
+    }
+
     fn range(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> std::ops::Range<usize> {
         let block = layout.blocks[subband];
         let start = block.offset * self.channels + channel * block.len();
@@ -102,6 +114,25 @@ impl PlaneQuantizer {
             }
         }
         clamped
+    }
+
+    /// Magnitudes in steps of the coefficients that [`PlaneQuantizer::forward`] last left in `buffers`, laid out as the
+    /// indices of `channels` channels are.
+    pub fn scaled_magnitudes(
+        &self,
+        channel: usize,
+        slot: usize,
+        channels: usize,
+        buffers: &PlaneBuffers,
+        scaled: &mut [f32],
+    ) {
+        for (subband, block) in self.layout.blocks.iter().enumerate() {
+            let inverse = 1.0 / self.steps.step(channel, subband);
+            let target = &mut scaled[block.offset * channels + slot * block.len()..][..block.len()];
+            for (scaled, x) in target.iter_mut().zip(&buffers.coefficients[block.range()]) {
+                *scaled = x.abs() * inverse;
+            }
+        }
     }
 
     /// The decoded plane of channel `channel` from the blocks of `slot`.

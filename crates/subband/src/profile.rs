@@ -5,10 +5,12 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::coding::Coding;
-use crate::entropy::{BitReader, BitWriter, ContextTables};
+use crate::effort::Effort;
+use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    ByteReader, Limits, PROFILE_MAGIC, VERSION, put_f32, put_string, put_varint, read_coding, write_coding,
+    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, put_f32, put_string, put_varint,
+    read_coding, write_coding,
 };
 use crate::wavelet::subband_count;
 
@@ -23,12 +25,19 @@ pub struct TapProfile {
     shape: [usize; 3],
     coding: Coding,
     tables: ContextTables,
+    activity: Option<ActivityModel>,
     hash: TapHash,
 }
 
 impl TapProfile {
-    pub(crate) fn new(name: String, shape: [usize; 3], coding: Coding, tables: ContextTables) -> Self {
-        let mut tap = TapProfile { name, shape, coding, tables, hash: TapHash([0; 8]) };
+    pub(crate) fn new(
+        name: String,
+        shape: [usize; 3],
+        coding: Coding,
+        tables: ContextTables,
+        activity: Option<ActivityModel>,
+    ) -> Self {
+        let mut tap = TapProfile { name, shape, coding, tables, activity, hash: TapHash([0; 8]) };
         tap.hash = tap_hash(&tap.body());
         tap
     }
@@ -48,13 +57,30 @@ impl TapProfile {
         &self.coding
     }
 
-    /// Number of frequency tables.
+    /// Number of frequency tables, over all efforts.
     pub fn table_count(&self) -> usize {
-        self.tables.tables().len()
+        self.tables.tables().len() + self.activity.as_ref().map_or(0, |model| model.tables().len())
     }
 
-    pub(crate) fn tables(&self) -> &ContextTables {
-        &self.tables
+    /// Whether the tap has what [`Effort::Default`] codes with; profiles of version 1 have not.
+    pub fn has_activity_model(&self) -> bool {
+        self.activity.is_some()
+    }
+
+    /// What payloads of a kind are coded with, if the tap has it.
+    pub(crate) fn model(&self, kind: PayloadKind) -> Option<EntropyModel> {
+        match kind {
+            PayloadKind::OrderZero => Some(EntropyModel::OrderZero(self.tables.clone())),
+            PayloadKind::Activity => self.activity.clone().map(EntropyModel::Activity),
+        }
+    }
+
+    /// The best that the tap has for an effort.
+    pub(crate) fn model_for(&self, effort: Effort) -> EntropyModel {
+        match (&self.activity, effort) {
+            (Some(model), Effort::Default) => EntropyModel::Activity(model.clone()),
+            _ => EntropyModel::OrderZero(self.tables.clone()),
+        }
     }
 
     pub(crate) fn hash(&self) -> TapHash {
@@ -71,10 +97,15 @@ impl TapProfile {
         let mut writer = BitWriter::default();
         self.tables.write_to(&mut writer);
         out.extend_from_slice(writer.finish());
+        if let Some(model) = &self.activity {
+            let mut writer = BitWriter::default();
+            model.write_to(&mut writer);
+            out.extend_from_slice(writer.finish());
+        }
         out
     }
 
-    fn read_from(body: &[u8], limits: &Limits) -> Result<Self> {
+    fn read_from(body: &[u8], version: u8, limits: &Limits) -> Result<Self> {
         let mut reader = ByteReader::new(body, "tap of the profile");
         let name = reader.string()?.to_owned();
         let shape = [reader.varint()?, reader.varint()?, reader.varint()?];
@@ -89,11 +120,18 @@ impl TapProfile {
         if coding.lossless {
             return Err(Error::corrupt(format!("tap '{name}' is lossless: profiles code float maps")));
         }
+        let subbands = subband_count(coding.levels);
         let mut bits = BitReader::new(reader.rest());
-        let tables = ContextTables::read_from(&mut bits, subband_count(coding.levels), shape[0])?;
+        let tables = ContextTables::read_from(&mut bits, subbands, shape[0])?;
         reader.take(bits.finish()?)?;
+        let mut activity = None;
+        if version >= VERSION_2 && !reader.rest().is_empty() {
+            let mut bits = BitReader::new(reader.rest());
+            activity = Some(ActivityModel::read_from(&mut bits, subbands, shape[0])?);
+            reader.take(bits.finish()?)?;
+        }
         reader.finish()?;
-        Ok(TapProfile { name, shape, coding, tables, hash: tap_hash(body) })
+        Ok(TapProfile { name, shape, coding, tables, activity, hash: tap_hash(body) })
     }
 }
 
@@ -155,7 +193,7 @@ impl Profile {
     /// The profile as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = PROFILE_MAGIC.to_vec();
-        out.push(VERSION);
+        out.push(if self.taps.iter().any(TapProfile::has_activity_model) { VERSION_2 } else { VERSION });
         put_string(&mut out, &self.network);
         put_varint(&mut out, self.taps.len() as u64);
         for tap in &self.taps {
@@ -176,10 +214,11 @@ impl Profile {
         if bytes[..4] != PROFILE_MAGIC {
             return Err(Error::corrupt("this is no Subband profile: the first four bytes are wrong"));
         }
-        if bytes[4] != VERSION {
+        let version = bytes[4];
+        if !(VERSION..=VERSION_2).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the profile has format version {}: this library reads version {VERSION}", bytes[4]),
+                format!("the profile has format version {version}: this library reads up to {VERSION_2}"),
             ));
         }
         let (covered, checksum) = bytes.split_at(bytes.len() - 4);
@@ -195,7 +234,8 @@ impl Profile {
         if crc32fast::hash(covered).to_le_bytes() != *checksum {
             return Err(Error::corrupt("the checksum of the profile does not match"));
         }
-        let taps = bodies.into_iter().map(|body| TapProfile::read_from(body, limits)).collect::<Result<Vec<_>>>()?;
+        let taps = bodies.into_iter().map(|body| TapProfile::read_from(body, version, limits));
+        let taps = taps.collect::<Result<Vec<_>>>()?;
         Profile::new(network, taps).map_err(|error| Error::corrupt(error.to_string()))
     }
 

@@ -2,13 +2,16 @@
 //! would send, with everything prepared once.
 
 use crate::compress::join_stream;
-use crate::entropy::{ContextTables, Histogram};
-use crate::error::{Error, ErrorKind, Result};
-use crate::format::{
-    ChunkScratch, Header, PreparedTables, TableSource, decode_chunk, encode_chunk, open_packet, write_packet,
+use crate::config::validate_rdo;
+use crate::effort::Effort;
+use crate::entropy::{
+    ActivityCounts, ContextTables, Histogram, MagnitudeRows, Moments, NEIGHBOURS, count_moments, for_each_index,
 };
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
+use crate::stream_model::choose_model;
 use crate::tensor::DType;
 
 /// Working memory of [`TapCodec`] and [`TapCalibrator`]; one for each thread, any taps.
@@ -17,7 +20,9 @@ pub struct Scratch {
     buffers: PlaneBuffers,
     chunk: ChunkScratch,
     indices: IndexBlocks,
+    rows: MagnitudeRows,
     plane: Vec<f32>,
+    scaled: Vec<f32>,
     payload: Vec<u8>,
 }
 
@@ -35,7 +40,10 @@ pub struct MapStats {
 #[derive(Debug, Clone)]
 pub struct TapCodec {
     map: MapQuantizer,
-    prepared: PreparedTables,
+    order_zero: ChunkCoder,
+    activity: Option<ChunkCoder>,
+    effort: Effort,
+    rdo: f32,
     hash: TapHash,
 }
 
@@ -44,9 +52,37 @@ impl TapCodec {
     pub fn new(tap: &TapProfile) -> Result<Self> {
         Ok(TapCodec {
             map: MapQuantizer::new(tap.name(), tap.shape(), tap.coding().clone())?,
-            prepared: PreparedTables::new(tap.tables().clone()),
+            order_zero: ChunkCoder::new(tap.model_for(Effort::Fast)),
+            activity: tap.model(PayloadKind::Activity).map(ChunkCoder::new),
+            effort: Effort::default(),
+            rdo: 0.0,
             hash: tap.hash(),
         })
+    }
+
+    /// With another effort in compressing. A tap without an activity model is coded fast.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// With rate-distortion optimised indices in compressing: a bit is worth `lambda` squared steps of error, 0 (plain
+    /// rounding) to 10. Decoding is the same.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a price out of range.
+    pub fn with_rdo(mut self, lambda: f32) -> Result<Self> {
+        validate_rdo(lambda)?;
+        self.rdo = lambda;
+        Ok(self)
+    }
+
+    /// The coder of the effort.
+    fn coder(&self) -> &ChunkCoder {
+        match (&self.activity, self.effort) {
+            (Some(coder), Effort::Default) => coder,
+            _ => &self.order_zero,
+        }
     }
 
     /// Number of values of a map, `C * H * W`.
@@ -59,9 +95,15 @@ impl TapCodec {
     /// # Errors
     /// `InvalidArgument` for a map of another size, `NonFinite`; `out` is as it was then.
     pub fn compress(&self, map: &[f32], scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<MapStats> {
-        let stats = self.map.forward(map, scratch)?;
-        write_packet(&self.hash, out, |out| {
-            encode_chunk(&self.map.quantizer, &self.prepared, 0, &scratch.indices, &mut scratch.chunk, out);
+        let mut stats = self.map.forward(map, scratch, self.rdo > 0.0)?;
+        let coder = self.coder();
+        if self.rdo > 0.0 {
+            let Scratch { scaled, indices, chunk, .. } = scratch;
+            coder.optimize(self.rdo, &self.map.quantizer, 0, scaled, indices, chunk);
+            stats.nonzero = nonzero(indices);
+        }
+        write_packet(&self.hash, coder.payload_kind(), out, |out| {
+            coder.encode(&self.map.quantizer, 0, &scratch.indices, &mut scratch.chunk, out);
         });
         Ok(stats)
     }
@@ -73,9 +115,15 @@ impl TapCodec {
     /// `Truncated`. `map` may then be partly written.
     pub fn decompress(&self, packet: &[u8], scratch: &mut Scratch, map: &mut [f32]) -> Result<()> {
         self.map.check_size(map.len())?;
-        let payload = open_packet(&self.hash, packet)?;
+        let (kind, payload) = open_packet(&self.hash, packet)?;
+        let coder = match kind {
+            PayloadKind::OrderZero => &self.order_zero,
+            PayloadKind::Activity => self.activity.as_ref().ok_or_else(|| {
+                Error::corrupt(format!("the packet asks for an activity model, which tap '{}' has not", self.map.name))
+            })?,
+        };
         scratch.indices.reset(&self.map.quantizer.layout, self.map.channels);
-        decode_chunk(payload, &self.map.quantizer, &self.prepared, 0, &mut scratch.chunk, &mut scratch.indices)?;
+        coder.decode(payload, &self.map.quantizer, 0, &mut scratch.chunk, &mut scratch.indices)?;
         self.map.inverse(scratch, map);
         Ok(())
     }
@@ -94,17 +142,15 @@ impl TapCodec {
     /// The map that `scratch` was last used for as a self-contained stream, its tables inside.
     pub fn self_contained(&self, scratch: &mut Scratch) -> Vec<u8> {
         let MapQuantizer { quantizer, channels, shape, .. } = &self.map;
-        let mut histograms = self.map.no_counts();
-        self.map.count(&scratch.indices, &mut histograms);
-        let tables = ContextTables::for_stream(&histograms, *channels);
-        let prepared = PreparedTables::for_encoding(tables.clone());
+        let model = choose_model(quantizer, *channels, &[(0, &scratch.indices)], self.effort);
+        let coder = ChunkCoder::for_encoding(model.clone());
         scratch.payload.clear();
-        encode_chunk(quantizer, &prepared, 0, &scratch.indices, &mut scratch.chunk, &mut scratch.payload);
+        coder.encode(quantizer, 0, &scratch.indices, &mut scratch.chunk, &mut scratch.payload);
         let header = Header {
             dtype: DType::F32,
             shape: shape.to_vec(),
             channels_per_chunk: *channels,
-            source: TableSource::Stream(quantizer.coding.clone(), tables),
+            source: TableSource::Stream(quantizer.coding.clone(), model),
             chunk_lengths: vec![scratch.payload.len()],
         };
         join_stream(&header, std::slice::from_ref(&scratch.payload))
@@ -112,18 +158,31 @@ impl TapCodec {
 }
 
 /// Counts the indices of a tap over training maps, then makes the tables of its profile.
+///
+/// Two passes make a full profile: maps are observed, [`TapCalibrator::fit`] fits the activity model's estimates to them,
+/// and maps observed from then on are counted for the tables. Without a fit the profile has order-0 tables only.
 #[derive(Debug, Clone)]
 pub struct TapCalibrator {
     map: MapQuantizer,
     /// By subband, then channel.
     histograms: Vec<Histogram>,
+    /// By subband, then channel; none after the fit.
+    moments: Vec<Moments>,
+    /// Since the fit.
+    activity: Option<ActivityCounts>,
 }
 
 impl TapCalibrator {
     /// For maps of shape `[C, H, W]`. Errors: an empty shape, a coding that does not validate.
     pub fn new(name: &str, shape: [usize; 3], coding: crate::Coding) -> Result<Self> {
         let map = MapQuantizer::new(name, shape, coding)?;
-        Ok(TapCalibrator { histograms: map.no_counts(), map })
+        let moments = vec![Moments::NONE; map.contexts()];
+        Ok(TapCalibrator { histograms: map.no_counts(), moments, activity: None, map })
+    }
+
+    /// Name of the tap.
+    pub fn name(&self) -> &str {
+        &self.map.name
     }
 
     /// Counts the indices of one map and decodes it into `decoded`, for the network to go on with.
@@ -132,28 +191,57 @@ impl TapCalibrator {
     /// `InvalidArgument` for maps of another size, `NonFinite`.
     pub fn observe(&mut self, map: &[f32], scratch: &mut Scratch, decoded: &mut [f32]) -> Result<MapStats> {
         self.map.check_size(decoded.len())?;
-        let stats = self.map.forward(map, scratch)?;
+        let stats = self.map.forward(map, scratch, false)?;
         self.map.count(&scratch.indices, &mut self.histograms);
+        let channels = self.map.channels;
+        let Scratch { indices, rows, .. } = scratch;
+        match &mut self.activity {
+            None => self.map.for_each_index(indices, rows, |subband, channel, neighbours, index| {
+                count_moments(&mut self.moments[subband * channels + channel], neighbours, index);
+            }),
+            Some(counts) => self.map.for_each_index(indices, rows, |subband, channel, neighbours, index| {
+                counts.count(subband, channel, neighbours, index);
+            }),
+        }
         self.map.inverse(scratch, decoded);
         Ok(stats)
+    }
+
+    /// Fits the estimates of the activity model to the maps observed so far, and starts counting anew.
+    pub fn fit(&mut self) {
+        self.activity = Some(ActivityCounts::fit(&self.moments, self.map.channels));
+        self.moments.clear();
+        self.histograms.fill(Histogram::EMPTY);
     }
 
     /// Adds the counts of another calibrator of the same tap.
     ///
     /// # Panics
-    /// If the other is for another shape or number of levels.
+    /// If the other is for another shape or number of levels, or only one of them is fitted.
     pub fn merge(&mut self, other: &TapCalibrator) {
         assert_eq!(self.histograms.len(), other.histograms.len(), "calibrators of different taps");
+        assert_eq!(self.activity.is_some(), other.activity.is_some(), "only one calibrator is fitted");
         for (a, b) in self.histograms.iter_mut().zip(&other.histograms) {
+            a.add(b);
+        }
+        for (a, b) in self.moments.iter_mut().zip(&other.moments) {
+            a.add(b);
+        }
+        if let (Some(a), Some(b)) = (&mut self.activity, &other.activity) {
             a.add(b);
         }
     }
 
-    /// Clusters the contexts (subband and channel) into tables.
+    /// Clusters the contexts into tables.
     pub fn finish(self) -> TapProfile {
         let tables = ContextTables::for_profile(&self.histograms, self.map.channels);
-        TapProfile::new(self.map.name, self.map.shape, self.map.quantizer.coding, tables)
+        let activity = self.activity.map(|counts| counts.finish(false));
+        TapProfile::new(self.map.name, self.map.shape, self.map.quantizer.coding, tables, activity)
     }
+}
+
+fn nonzero(indices: &IndexBlocks) -> u64 {
+    indices.values().iter().filter(|&&index| index != 0).count() as u64
 }
 
 /// Whole maps of a fixed shape to indices and back.
@@ -191,11 +279,12 @@ impl MapQuantizer {
         )))
     }
 
-    /// Leaves the indices of `map` in `scratch.indices`.
-    fn forward(&self, map: &[f32], scratch: &mut Scratch) -> Result<MapStats> {
+    /// Leaves the indices of `map` in `scratch.indices`, and if asked the magnitudes in steps in `scratch.scaled`.
+    fn forward(&self, map: &[f32], scratch: &mut Scratch, scale: bool) -> Result<MapStats> {
         self.check_size(map.len())?;
         let plane = self.quantizer.layout.plane();
         scratch.plane.resize(plane, 0.0);
+        scratch.scaled.resize(if scale { map.len() } else { 0 }, 0.0);
         scratch.indices.reset(&self.quantizer.layout, self.channels);
         let mut saturated = 0;
         for (channel, source) in map.chunks_exact(plane).enumerate() {
@@ -213,9 +302,12 @@ impl MapQuantizer {
             scratch.plane.copy_from_slice(source);
             let (buffers, indices) = (&mut scratch.buffers, &mut scratch.indices);
             saturated += self.quantizer.forward(channel, &mut scratch.plane, channel, buffers, indices) as u64;
+            if scale {
+                let scaled = &mut scratch.scaled;
+                self.quantizer.scaled_magnitudes(channel, channel, self.channels, buffers, scaled);
+            }
         }
-        let nonzero = scratch.indices.values().iter().filter(|&&index| index != 0).count() as u64;
-        Ok(MapStats { saturated, nonzero })
+        Ok(MapStats { saturated, nonzero: nonzero(&scratch.indices) })
     }
 
     fn inverse(&self, scratch: &mut Scratch, map: &mut [f32]) {
@@ -226,7 +318,24 @@ impl MapQuantizer {
 
     /// Empty histograms by subband, then channel.
     fn no_counts(&self) -> Vec<Histogram> {
-        vec![Histogram::EMPTY; self.quantizer.layout.blocks.len() * self.channels]
+        vec![Histogram::EMPTY; self.contexts()]
+    }
+
+    /// Pairs of subband and channel.
+    fn contexts(&self) -> usize {
+        self.quantizer.layout.blocks.len() * self.channels
+    }
+
+    /// Calls `visit(subband, channel, neighbours, index)` for every coded index.
+    fn for_each_index(
+        &self,
+        indices: &IndexBlocks,
+        rows: &mut MagnitudeRows,
+        visit: impl FnMut(usize, usize, [u8; NEIGHBOURS], i32),
+    ) {
+        let PlaneQuantizer { layout, coding, .. } = &self.quantizer;
+        let at = |subband, channel, offset: usize| indices.block(layout, subband, channel)[offset];
+        for_each_index(layout, self.channels, at, |channel, subband| coding.keeps(channel, subband), rows, visit);
     }
 
     /// Adds the coded indices to histograms by subband, then channel.

@@ -414,6 +414,20 @@ impl<'a> TensorView<'a> {
         }
     }
 
+    /// Copies the bits of one plane of a float tensor into `plane`; integers take another path.
+    pub(crate) fn gather_bits(&self, item: usize, channel: usize, plane: &mut [u32]) {
+        let at = self.plane_position(item, channel);
+        let width = self.shape[self.shape.len() - 1];
+        match self.values {
+            Values::F32(x) => gather(x, at, width, plane, f32::to_bits),
+            Values::F16(x) => gather(x, at, width, plane, |v| u32::from(v.to_bits())),
+            Values::Bf16(x) => gather(x, at, width, plane, |v| u32::from(v.to_bits())),
+            Values::U8(_) | Values::I8(_) | Values::U16(_) | Values::I16(_) => {
+                unreachable!("integers are coded as numbers")
+            }
+        }
+    }
+
     /// The multi-dimensional index of an element of a plane, for error messages.
     pub(crate) fn index_of(&self, item: usize, channel: usize, within_plane: usize) -> Vec<usize> {
         let geometry = self.geometry();
@@ -437,7 +451,9 @@ fn gather<T: Copy, U>(
     if width == 0 {
         return;
     }
-    for (y, row) in plane.chunks_exact_mut(width).enumerate() {
+    // Rows that follow each other are one.
+    let width = if stride == 1 && row_stride == width as isize { plane.len() } else { width };
+    for (y, row) in plane.chunks_exact_mut(width.max(1)).enumerate() {
         let start = position + y as isize * row_stride;
         if stride == 1 {
             let start = start as usize;
@@ -481,6 +497,18 @@ impl ElementsMut<'_> {
             ElementsMut::I8(x) => put(&mut x[range], plane, |v| v.round_ties_even() as i8),
             ElementsMut::U16(x) => put(&mut x[range], plane, |v| v.round_ties_even() as u16),
             ElementsMut::I16(x) => put(&mut x[range], plane, |v| v.round_ties_even() as i16),
+        }
+    }
+
+    /// Writes all elements from their bits; of 16 in a 16-bit type. Floats only.
+    pub fn write_bits(&mut self, bits: &[u32]) {
+        match self {
+            ElementsMut::F32(x) => x.iter_mut().zip(bits).for_each(|(x, &bits)| *x = f32::from_bits(bits)),
+            ElementsMut::F16(x) => x.iter_mut().zip(bits).for_each(|(x, &bits)| *x = f16::from_bits(bits as u16)),
+            ElementsMut::Bf16(x) => x.iter_mut().zip(bits).for_each(|(x, &bits)| *x = bf16::from_bits(bits as u16)),
+            ElementsMut::U8(_) | ElementsMut::I8(_) | ElementsMut::U16(_) | ElementsMut::I16(_) => {
+                unreachable!("only float streams hold bits")
+            }
         }
     }
 

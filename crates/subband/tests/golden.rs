@@ -9,18 +9,20 @@ use std::path::PathBuf;
 
 use half::{bf16, f16};
 use subband::{
-    ChannelMask, Coding, Config, DecompressOptions, Limits, Profile, ProfileOptions, Scratch, Steps, TapCalibrator,
-    TapCodec, Target, Tensor, TensorData, TensorView, Wavelet, compress, compress_with_profile, decompress,
+    ChannelMask, Coding, Config, DecompressOptions, Effort, Limits, Profile, ProfileOptions, Scratch, Steps,
+    TapCalibrator, TapCodec, Target, Tensor, TensorData, TensorView, Wavelet, compress, compress_with_profile,
+    decompress,
 };
 
+/// A file of the folder of its version, such as `v1/haar-f32.sbd`.
 fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// The bytes of a golden file, after `current` was written there if asked for.
 fn stored(name: &str, current: &[u8]) -> Vec<u8> {
     if std::env::var_os("SUBBAND_BLESS").is_some() {
-        fs::create_dir_all(golden("")).unwrap();
+        fs::create_dir_all(golden(name).parent().unwrap()).unwrap();
         fs::write(golden(name), current).unwrap();
     }
     fs::read(golden(name)).unwrap()
@@ -51,8 +53,13 @@ fn bytes_of(tensor: &Tensor) -> Vec<u8> {
     }
 }
 
+/// Coded fast, as all of version 1. `name` is the folder of the version and the file.
 fn check(name: &str, tensor: &Tensor, config: &Config) {
-    let stream = compress(&tensor.view(), config).unwrap().bytes;
+    check_effort(Effort::Fast, name, tensor, config);
+}
+
+fn check_effort(effort: Effort, name: &str, tensor: &Tensor, config: &Config) {
+    let stream = compress(&tensor.view(), &config.clone().with_effort(effort)).unwrap().bytes;
     let golden = stored(&format!("{name}.sbd"), &stream);
     assert_eq!(stream, golden, "{name}: other bytes are written than in this version's golden file");
     let decoded = decompress(&golden, &DecompressOptions::default()).unwrap();
@@ -68,41 +75,96 @@ fn self_contained_streams() {
     let tensor = |data: TensorData| Tensor::new(data, &shape).unwrap();
     let step = |wavelet, levels, step| Config::default().with_wavelet(wavelet, levels).with_target(Target::Step(step));
     let f32s = tensor(values.clone().into());
-    check("none-f32", &f32s, &step(Wavelet::None, 0, 0.125));
-    check("haar-f32", &f32s, &step(Wavelet::Haar, 3, 0.25).with_channels_per_chunk(2));
-    check("legall53-f32", &f32s, &step(Wavelet::LeGall53, 2, 0.25));
-    check("cdf97-f32", &f32s, &step(Wavelet::Cdf97, 2, 0.01).with_reconstruction(0.125));
-    check("db2-f32", &f32s, &step(Wavelet::Db2, 3, 0.25));
+    check("v1/none-f32", &f32s, &step(Wavelet::None, 0, 0.125));
+    check("v1/haar-f32", &f32s, &step(Wavelet::Haar, 3, 0.25).with_channels_per_chunk(2));
+    check("v1/legall53-f32", &f32s, &step(Wavelet::LeGall53, 2, 0.25));
+    check("v1/cdf97-f32", &f32s, &step(Wavelet::Cdf97, 2, 0.01).with_reconstruction(0.125));
+    check("v1/db2-f32", &f32s, &step(Wavelet::Db2, 3, 0.25));
     let steps: Vec<Vec<f32>> = (0..3).map(|c| (0..7).map(|b| 0.1 + 0.05 * (b + c) as f32).collect()).collect();
     let mask = ChannelMask::keep_all(3, 2).unwrap().drop_level(0, 1).drop_details(2);
     let config = step(Wavelet::Haar, 2, 1.0).with_target(Target::Steps(Steps::PerChannel(steps))).with_mask(mask);
     let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
-    check("mask-f16", &tensor(halves.into()), &config);
+    check("v1/mask-f16", &tensor(halves.into()), &config);
     let brains: Vec<bf16> = values.iter().map(|&v| bf16::from_f32(v)).collect();
-    check("haar-bf16", &tensor(brains.into()), &step(Wavelet::Haar, 1, 0.25));
+    check("v1/haar-bf16", &tensor(brains.into()), &step(Wavelet::Haar, 1, 0.25));
     let bytes: Vec<u8> = values.iter().map(|&v| (v * 90.0) as u8).collect();
-    check("haar-u8-lossy", &tensor(bytes.clone().into()), &step(Wavelet::Haar, 2, 6.0));
+    check("v1/haar-u8-lossy", &tensor(bytes.clone().into()), &step(Wavelet::Haar, 2, 6.0));
 
     let lossless = |wavelet, levels| step(wavelet, levels, 1.0).with_target(Target::Lossless);
-    check("haar-u8-lossless", &tensor(bytes.into()), &lossless(Wavelet::Haar, 3));
+    check("v1/haar-u8-lossless", &tensor(bytes.into()), &lossless(Wavelet::Haar, 3));
     let signed: Vec<i8> = values.iter().map(|&v| (v * 50.0) as i8 - 60).collect();
-    check("none-i8-lossless", &tensor(signed.into()), &lossless(Wavelet::None, 0));
+    check("v1/none-i8-lossless", &tensor(signed.into()), &lossless(Wavelet::None, 0));
     let words: Vec<u16> = values.iter().map(|&v| (v * 20_000.0) as u16).collect();
-    check("legall53-u16-lossless", &tensor(words.into()), &lossless(Wavelet::LeGall53, 2));
+    check("v1/legall53-u16-lossless", &tensor(words.into()), &lossless(Wavelet::LeGall53, 2));
     let shorts: Vec<i16> = values.iter().map(|&v| (v * 9000.0) as i16 - 10_000).collect();
-    check("haar-i16-lossless", &tensor(shorts.into()), &lossless(Wavelet::Haar, 8));
-    check("empty-f32", &Tensor::new(Vec::<f32>::new(), &[3, 0, 4]).unwrap(), &step(Wavelet::Haar, 1, 1.0));
+    check("v1/haar-i16-lossless", &tensor(shorts.into()), &lossless(Wavelet::Haar, 8));
+    check("v1/empty-f32", &Tensor::new(Vec::<f32>::new(), &[3, 0, 4]).unwrap(), &step(Wavelet::Haar, 1, 1.0));
     // Long enough for 32 lanes.
     let long = Tensor::new(map(4 * 128 * 128), &[4, 128, 128]).unwrap();
-    check("lanes-f32", &long, &step(Wavelet::Haar, 2, 0.02));
+    check("v1/lanes-f32", &long, &step(Wavelet::Haar, 2, 0.02));
+}
+
+/// Version 2 added floats without loss.
+#[test]
+fn lossless_floats() {
+    let shape = [2, 3, 11, 7];
+    let config = Config::default().with_target(Target::Lossless).with_channels_per_chunk(2);
+    let mut state = 1u32;
+    let mut noise = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    // Mantissas of their own for all values, and some values that have no token.
+    let mut values = map(2 * 3 * 11 * 7);
+    values.iter_mut().filter(|v| **v > 0.0).for_each(|v| *v *= 1.0 + noise() as f32 / (1u32 << 25) as f32);
+    let specials =
+        [0x8000_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0001, 0xffa0_1234, 1, 0x0080_0000].map(f32::from_bits);
+    values[20..27].copy_from_slice(&specials);
+    let tensor = |data: TensorData| Tensor::new(data, &shape).unwrap();
+    check("v2/floats-f32", &tensor(values.clone().into()), &config);
+    let halves: Vec<f16> = values.iter().map(|&v| f16::from_bits((v.to_bits() >> 13) as u16)).collect();
+    check("v2/floats-f16", &tensor(halves.into()), &config);
+    let brains: Vec<bf16> = values.iter().map(|&v| bf16::from_bits((v.to_bits() >> 16) as u16)).collect();
+    check("v2/floats-bf16", &tensor(brains.clone().into()), &config);
+    // Dropped bits: bf16 in f32.
+    check("v2/floats-short", &tensor(brains.iter().map(|v| v.to_f32()).collect::<Vec<f32>>().into()), &config);
+    // Both signs, on a grid.
+    let integers: Vec<f32> = (0..2 * 3 * 11 * 7).map(|_| (noise() % 600) as f32 - 200.0).collect();
+    check("v2/floats-grid", &tensor(integers.into()), &config);
+    let few: Vec<f32> = (0..2 * 3 * 11 * 7).map(|_| [0.0, 0.3, -0.3, 1.7, 2.9][noise() as usize % 5]).collect();
+    check("v2/floats-palette", &tensor(few.into()), &config);
+    check("v2/floats-empty", &Tensor::new(Vec::<f32>::new(), &[3, 0, 4]).unwrap(), &config);
+    // Long enough for eight lanes, which get different numbers of rows.
+    let long: Vec<f32> = map(3 * 37 * 41).iter().map(|v| v * (1.0 + noise() as f32 / (1u32 << 25) as f32)).collect();
+    check("v2/floats-lanes", &Tensor::new(long, &[3, 37, 41]).unwrap(), &config.with_channels_per_chunk(3));
 }
 
 #[test]
 fn profiles_packets_and_their_streams() {
+    profile_files("v1", |_, _| {});
+}
+
+#[test]
+fn activity_models() {
+    let long = Tensor::new(map(4 * 128 * 128), &[2, 2, 128, 128]).unwrap();
+    let config = Config::default().with_target(Target::Step(0.125)).with_channels_per_chunk(1);
+    check_effort(Effort::Default, "v2/activity-f32", &long, &config);
+    let bytes = fs::read(golden("v2/activity-f32.sbd")).unwrap();
+    assert_eq!(bytes[4], 2, "the model pays for itself here");
+    profile_files("v2", |calibrator, map| {
+        calibrator.fit();
+        calibrator.observe(map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
+    });
+}
+
+/// A profile of two taps, calibrated by one map and whatever `calibrate` does then, and a packet and a stream of each.
+fn profile_files(folder: &str, calibrate: impl Fn(&mut TapCalibrator, &[f32])) {
+    let stored = |name: &str, current: &[u8]| stored(&format!("{folder}/{name}"), current);
     let (shape, values) = ([4, 8, 8], map(4 * 8 * 8));
     let tap = |name: &str, coding: Coding| {
         let mut calibrator = TapCalibrator::new(name, shape, coding).unwrap();
         calibrator.observe(&values, &mut Scratch::default(), &mut vec![0.0; values.len()]).unwrap();
+        calibrate(&mut calibrator, &values);
         calibrator.finish()
     };
     let thesis = Coding::new(Wavelet::Db2, 3, Steps::Uniform(5.0)).with_prescale(2.0 / 255.0).with_index_bits(8);

@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 use subband::{
-    ChannelMask, Config, DType, DecompressOptions, ErrorKind, NonFinite, Steps, Target, Tensor, TensorData, TensorView,
-    Wavelet, compress, decompress, inspect, read,
+    ChannelMask, Config, DType, DecompressOptions, Effort, ErrorKind, NonFinite, Steps, Target, Tensor, TensorData,
+    TensorView, Wavelet, compress, decompress, inspect, read,
 };
 
 /// A ReLU-like map: smooth bumps, about half of the values zero. `seed` varies it.
@@ -244,9 +244,6 @@ fn bad_settings_name_the_value_and_the_range() {
     assert!(message(Config::default().with_target(Target::MaxError(0.0))).contains("max_error is 0"));
     assert!(message(Config::default().with_rounding(0.6)).contains("rounding is 0.6: allowed are 0 to 0.5"));
     assert!(message(Config::default().with_index_bits(25)).contains("index_bits is 25: allowed are 2 to 24"));
-    assert!(
-        message(Config::default().with_target(Target::Lossless)).contains("lossless coding of f32 is not offered yet")
-    );
     let steps = Target::Steps(Steps::PerSubband(vec![1.0; 3]));
     assert!(message(Config::default().with_target(steps)).contains("3 steps were given"));
 }
@@ -299,4 +296,22 @@ proptest! {
         // biorthogonal ones and mirrored borders exceed it by less than a factor of two.
         prop_assert!(rmse <= f64::from(step) + 1e-4, "{} {}", rmse, step);
     }
+}
+
+#[test]
+fn optimised_indices_take_fewer_bytes_and_still_meet_a_target() {
+    let values: Vec<f32> =
+        (0..4 * 40 * 40).map(|i| ((i as f32 * 0.11).sin() + (i % 7) as f32 * 0.2).max(0.0)).collect();
+    let view = TensorView::new(&values, &[4, 40, 40]).unwrap();
+    for effort in Effort::ALL {
+        let config = Config::default().with_target(Target::Step(0.3)).with_effort(effort);
+        let plain = compress(&view, &config).unwrap().bytes;
+        let optimised = compress(&view, &config.clone().with_rdo(0.15)).unwrap().bytes;
+        assert!(optimised.len() < plain.len(), "{effort}: {} {}", optimised.len(), plain.len());
+        decompress(&optimised, &DecompressOptions::default()).unwrap();
+        let bounded = config.with_target(Target::MaxError(0.1)).with_rdo(0.15);
+        assert!(compress(&view, &bounded).unwrap().report.error.unwrap().max <= 0.1);
+    }
+    let error = compress(&view, &Config::default().with_rdo(11.0)).unwrap_err();
+    assert!(error.to_string().contains("11") && error.to_string().contains("0 to 10"), "{error}");
 }

@@ -114,9 +114,6 @@ pub struct Args {
     threads: Threads,
 }
 
-/// A tensor behind its name.
-type Named = (String, Tensor);
-
 fn index_bits(text: &str) -> Result<Width, String> {
     match text {
         "8" => Ok(Width::Eight),
@@ -173,7 +170,7 @@ pub fn run_peak(args: PeakArgs) -> Result<()> {
 }
 
 /// Every row, in the order of the tensors. To be called on as many threads as the coders may take.
-fn compare(args: &Args, tensors: &[Named], profile: Option<&Profile>, bars: &mut Bars) -> Result<Vec<Row>> {
+fn compare(args: &Args, tensors: &[(String, Tensor)], profile: Option<&Profile>, bars: &mut Bars) -> Result<Vec<Row>> {
     let threads = rayon::current_num_threads();
     let wavelet = args.wavelet.unwrap_or(Wavelet::Haar);
     let how = Quantization {
@@ -209,8 +206,10 @@ fn compare(args: &Args, tensors: &[Named], profile: Option<&Profile>, bars: &mut
     Ok(rows)
 }
 
+type NamedTensors = Vec<(String, Tensor)>;
+
 /// The tensors by name, and the profile they are coded with.
-fn tensors(args: &Args) -> Result<(Vec<Named>, Option<Profile>)> {
+fn tensors(args: &Args) -> Result<(NamedTensors, Option<Profile>)> {
     let profile = args.profile.as_deref().map(super::read_profile).transpose()?;
     if args.synthetic {
         return Ok((compare::synthetic(), None));
@@ -238,7 +237,7 @@ fn tensors(args: &Args) -> Result<(Vec<Named>, Option<Profile>)> {
 }
 
 /// The tensors of all files; a name that several files have is put behind the file's.
-fn of_files(args: &Args) -> Result<Vec<Named>> {
+fn of_files(args: &Args) -> Result<NamedTensors> {
     let mut all = Vec::new();
     for path in &args.files {
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -256,7 +255,12 @@ fn of_files(args: &Args) -> Result<Vec<Named>> {
 }
 
 /// The maps of all images at each tap, `[N, C, H, W]`.
-fn of_network(network: &Network, images: &Dataset, taps: Taps, profile: Option<&Profile>) -> Result<Vec<Named>> {
+fn of_network(
+    network: &Network,
+    images: &Dataset,
+    taps: Taps,
+    profile: Option<&Profile>,
+) -> Result<Vec<(String, Tensor)>> {
     let positions: Vec<usize> = (0..images.len()).collect();
     let batch = images.batch(&positions)?;
     for skipped in &batch.skipped {

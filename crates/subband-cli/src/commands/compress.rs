@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use subband::{Compressed, Config, NonFinite, Profile, ProfileOptions, Report, Target, Wavelet};
+use subband::{Compressed, Config, Effort, NonFinite, Profile, ProfileOptions, Report, Target, Wavelet};
 
 use crate::archive::{Archive, Entry};
 use crate::args::{self, Threads};
@@ -66,6 +66,14 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     channels_per_chunk: Option<u32>,
 
+    /// Work of the entropy coder: fast or default; default takes fewer bytes
+    #[arg(long, value_name = "EFFORT", default_value_t)]
+    effort: Effort,
+
+    /// Rate-distortion optimised indices: a bit is worth so many squared steps of error, 0 to 10; 0 is plain rounding
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, value_parser = args::rdo, conflicts_with = "lossless")]
+    rdo: f32,
+
     /// Compress only the tensor of this name; may be given several times
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
@@ -98,7 +106,7 @@ struct TargetArgs {
     #[arg(long, value_name = "BITS", value_parser = args::positive::<f64>)]
     bits: Option<f64>,
 
-    /// Keep integers exactly
+    /// Keep every value exactly: integers through the wavelet, floats bit for bit without one
     #[arg(long)]
     lossless: bool,
 
@@ -164,6 +172,8 @@ fn compress(named: &NamedTensor, profile: Option<&Profile>, args: &Args, measure
         options.non_finite = non_finite;
         options.channels_per_chunk = channels_per_chunk;
         options.measure_error = measure_error;
+        options.effort = args.effort;
+        options.rdo = args.rdo;
         return Ok(subband::compress_with_profile(&view, profile, tap, &options)?);
     }
     let mut config = Config::default();
@@ -174,6 +184,8 @@ fn compress(named: &NamedTensor, profile: Option<&Profile>, args: &Args, measure
     config.non_finite = non_finite;
     config.channels_per_chunk = channels_per_chunk;
     config.measure_error = measure_error;
+    config.effort = args.effort;
+    config.rdo = args.rdo;
     Ok(subband::compress(&view, &config)?)
 }
 

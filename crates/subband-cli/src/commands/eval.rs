@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use subband::Effort;
 use subband_nn::evaluate::{EvaluateOptions, evaluate};
 
 use crate::args::{self, Threads};
@@ -39,6 +40,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
+    /// Work of the entropy coder: fast or default; default takes fewer bytes
+    #[arg(long, value_name = "EFFORT", default_value_t)]
+    effort: Effort,
+
+    /// Rate-distortion optimised indices: a bit is worth so many squared steps of error, 0 to 10; 0 is plain rounding
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, value_parser = args::rdo)]
+    rdo: f32,
+
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -59,7 +68,10 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if let Some(limit) = args.limit {
         images = images.limit(limit as usize);
     }
-    let options = EvaluateOptions::default().with_weights(source.weights.display().to_string());
+    let options = EvaluateOptions::default()
+        .with_weights(source.weights.display().to_string())
+        .with_effort(args.effort)
+        .with_rdo(args.rdo);
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| Ok(evaluate(&network, &images, &profile, &options, &mut bars)?))?;
     drop(bars);

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use subband::{
-    Config, DecompressOptions, Profile, ProfileOptions, Scratch, Steps, TapCodec, Target, Tensor, TensorData,
+    Config, DecompressOptions, Effort, Profile, ProfileOptions, Scratch, Steps, TapCodec, Target, Tensor, TensorData,
     TensorView, Wavelet, compress, compress_with_profile, decompress,
 };
 
@@ -18,42 +18,35 @@ pub const PROFILE: &str = "subband-profile";
 /// A packet an item against the profile, as at batch 1.
 pub const PACKETS: &str = "subband-packets";
 
-/// An effort of the codec.
-struct Effort {
-    name: &'static str,
-    /// What it changes in the settings.
-    set: fn(Config) -> Config,
-}
-
-const EFFORTS: [Effort; 1] = [Effort { name: "default", set: |config| config }];
-
 pub fn add(sample: &Sample, threads: usize, all: &mut Vec<Contender>) -> Result<()> {
     let counts = if threads > 1 { vec![1, threads] } else { vec![1] };
-    let mut push = |codec: &str, effort: &str, threads, coder| {
-        let (codec, effort, family, input) = (codec.to_owned(), effort.to_owned(), Family::Ours, Input::F32);
+    let mut push = |codec: &str, effort: Effort, threads, coder| {
+        let (codec, effort, family, input) = (codec.to_owned(), effort.to_string(), Family::Ours, Input::F32);
         // Entropy coding must not add to the error of the quantizer; a millionth for sums of floats.
         let quantized = if codec == PLAIN { &sample.plain } else { &sample.transformed };
         let check = Check::Rmse(quantized.error.rmse * (1.0 + 1e-6));
         all.push(Contender { codec, effort, family, input, threads, check, coder });
     };
-    for Effort { name, set } in EFFORTS {
+    for effort in Effort::ALL {
         let plain = Config::default().with_wavelet(Wavelet::None, 0).with_target(Target::Step(sample.plain_step));
-        push(PLAIN, name, 1, Box::new(Stream(set(plain))));
+        push(PLAIN, effort, 1, Box::new(Stream(plain.with_effort(effort))));
     }
     let Some(tap) = &sample.tap else {
-        for Effort { name, set } in EFFORTS {
+        for effort in Effort::ALL {
             for &threads in &counts {
-                push(STREAM, name, threads, Box::new(Stream(set(config(sample)))));
+                push(STREAM, effort, threads, Box::new(Stream(config(sample).with_effort(effort))));
             }
         }
         return Ok(());
     };
-    for &threads in &counts {
-        let stream = ProfileStream { profile: tap.profile.clone(), tap: tap.name.clone() };
-        push(PROFILE, EFFORTS[0].name, threads, Box::new(stream));
+    for effort in Effort::ALL {
+        for &threads in &counts {
+            let stream = ProfileStream { profile: tap.profile.clone(), tap: tap.name.clone(), effort };
+            push(PROFILE, effort, threads, Box::new(stream));
+        }
+        let codec = TapCodec::new(tap.profile.tap(&tap.name)?)?.with_effort(effort);
+        push(PACKETS, effort, 1, Box::new(Packets { codec, scratch: Scratch::default(), lengths: Vec::new() }));
     }
-    let codec = TapCodec::new(tap.profile.tap(&tap.name)?)?;
-    push(PACKETS, EFFORTS[0].name, 1, Box::new(Packets { codec, scratch: Scratch::default(), lengths: Vec::new() }));
     Ok(())
 }
 
@@ -93,11 +86,14 @@ impl Coder for Stream {
 struct ProfileStream {
     profile: Profile,
     tap: String,
+    effort: Effort,
 }
 
 impl Coder for ProfileStream {
     fn compress(&mut self, sample: &Sample, out: &mut Vec<u8>) -> Result<()> {
-        *out = compress_with_profile(&view(sample)?, &self.profile, &self.tap, &ProfileOptions::default())?.bytes;
+        let mut options = ProfileOptions::default();
+        options.effort = self.effort;
+        *out = compress_with_profile(&view(sample)?, &self.profile, &self.tap, &options)?.bytes;
         Ok(())
     }
 

@@ -34,6 +34,9 @@ struct Worker {
     scratch: Scratch,
 }
 
+/// Images that the estimates of the activity models are fitted to; a few numbers a subband need no more.
+const FITTED_IMAGES: usize = 1_000;
+
 /// One pass over `data` in which every tapped map is quantized, counted, and its decoded form fed onward.
 pub(super) fn count(
     network: &Network,
@@ -42,10 +45,35 @@ pub(super) fn count(
     stage: &str,
     progress: &mut dyn Progress,
 ) -> Result<Counted> {
-    let mut workers = one_per_thread(|| {
-        let calibrator = |tap: &TapCoding| Ok(TapCalibrator::new(&tap.name, tap.shape, tap.coding.clone())?);
-        Ok(Worker { taps: codings.iter().map(calibrator).collect::<Result<_>>()?, scratch: Scratch::default() })
-    })?;
+    pass(network, data, &calibrators(codings)?, stage, progress)
+}
+
+/// Two passes, the first over some of `data`, so that the profile has activity models too.
+pub(super) fn fit_and_count(
+    network: &Network,
+    data: &Dataset,
+    codings: &[TapCoding],
+    progress: &mut dyn Progress,
+) -> Result<Counted> {
+    let fresh = calibrators(codings)?;
+    let mut fitted = pass(network, &data.spread(FITTED_IMAGES), &fresh, "fitting", progress)?.taps;
+    fitted.iter_mut().for_each(TapCalibrator::fit);
+    pass(network, data, &fitted, "counting", progress)
+}
+
+fn calibrators(codings: &[TapCoding]) -> Result<Vec<TapCalibrator>> {
+    codings.iter().map(|tap| Ok(TapCalibrator::new(&tap.name, tap.shape, tap.coding.clone())?)).collect()
+}
+
+/// Every worker starts from `taps`, which have counted nothing.
+fn pass(
+    network: &Network,
+    data: &Dataset,
+    taps: &[TapCalibrator],
+    stage: &str,
+    progress: &mut dyn Progress,
+) -> Result<Counted> {
+    let mut workers = one_per_thread(|| Ok(Worker { taps: taps.to_vec(), scratch: Scratch::default() }))?;
     let (mut saturated, mut correct, mut images, mut done) = (0, 0, 0, 0);
     progress.begin(stage, data.len() as u64);
     for batch in data.batches(batch_size(network)) {
@@ -55,7 +83,7 @@ pub(super) fn count(
             continue;
         }
         let scores = network.forward_tapped(network.input(&batch), &mut |site, map| {
-            let Some(tap) = codings.iter().position(|tap| tap.name == site.name) else {
+            let Some(tap) = taps.iter().position(|tap| tap.name() == site.name) else {
                 return Ok(map);
             };
             let (decoded, clamped) = for_each_image(map, &mut workers, |worker, map, decoded| {

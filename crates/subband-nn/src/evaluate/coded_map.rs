@@ -1,5 +1,6 @@
 use subband::{Profile, Scratch, SegLength, TapCodec};
 
+use super::EvaluateOptions;
 use super::order_zero::OrderZero;
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -74,7 +75,7 @@ impl CodedTaps {
     /// # Errors
     /// `InvalidArgument` where the profile is for another network, or names a tap that the network has not or has with
     /// another shape.
-    pub fn new(network: &Network, profile: &Profile, self_contained: bool) -> Result<Self> {
+    pub fn new(network: &Network, profile: &Profile, options: &EvaluateOptions) -> Result<Self> {
         let kind = network.kind();
         if profile.network() != kind.name() {
             return Err(Error::argument(format!("the profile is for {}, the network is {kind}", profile.network())));
@@ -84,7 +85,8 @@ impl CodedTaps {
             let site = network.sites().iter().find(|site| site.name == tap.name());
             match site {
                 Some(site) if site.shape == tap.shape() => {
-                    taps.push(CodedTap { name: site.name.clone(), channels: site.shape[0], codec: TapCodec::new(tap)? })
+                    let codec = TapCodec::new(tap)?.with_effort(options.effort).with_rdo(options.rdo)?;
+                    taps.push(CodedTap { name: site.name.clone(), channels: site.shape[0], codec });
                 }
                 Some(site) => {
                     return Err(Error::argument(format!(
@@ -99,7 +101,7 @@ impl CodedTaps {
                 }
             }
         }
-        Ok(Self { taps, self_contained })
+        Ok(Self { taps, self_contained: options.self_contained })
     }
 
     pub fn len(&self) -> usize {

@@ -208,9 +208,10 @@ mod tests {
         let other = TrainConfig { schedule, limit: Some(500), ..TrainConfig::default() };
         let error = RunFolder::open(folder.path(), &other).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Checkpoint);
-        let differences = "(limit is \"none\" there and 500 here, schedule.kind is \"one-cycle\" there and \"cosine\" \
-                           here, schedule.peak_at is 0.25 there and not set here, schedule.warmup_epochs is not set \
-                           there and 2.0 here)";
+        let differences = "(limit is \"none\" there and 500 here, schedule.cycles is 1 there and not set here, \
+                           schedule.decay is 0.5 there and not set here, schedule.kind is \"one-cycle\" there and \
+                           \"cosine\" here, schedule.peak_at is 0.25 there and not set here, schedule.warmup_epochs \
+                           is not set there and 2.0 here)";
         assert!(error.to_string().contains(differences), "{error}");
     }
 

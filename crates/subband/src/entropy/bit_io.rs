@@ -11,21 +11,22 @@ pub(crate) fn bits_for(limit: usize) -> u32 {
 #[derive(Debug, Default)]
 pub(crate) struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits not yet in `bytes`, fewer than 8 between calls.
+    /// Bits not yet in `bytes`, fewer than 32 between calls.
     pending: u64,
     pending_bits: u32,
 }
 
 impl BitWriter {
     /// Writes the low `count` bits of `value`, `count` up to 32.
+    #[inline]
     pub fn write(&mut self, value: u32, count: u32) {
         debug_assert!(count == 32 || u64::from(value) < 1 << count);
         self.pending |= u64::from(value) << self.pending_bits;
         self.pending_bits += count;
-        while self.pending_bits >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.pending_bits -= 8;
+        if self.pending_bits >= 32 {
+            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.pending_bits -= 32;
         }
     }
 
@@ -48,11 +49,10 @@ impl BitWriter {
 
     /// Pads the last byte with zero bits and returns all bytes.
     pub fn finish(&mut self) -> &[u8] {
-        if self.pending_bits > 0 {
-            self.bytes.push(self.pending as u8);
-            self.pending = 0;
-            self.pending_bits = 0;
-        }
+        let bytes = self.pending_bits.div_ceil(8) as usize;
+        self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..bytes]);
+        self.pending = 0;
+        self.pending_bits = 0;
         &self.bytes
     }
 }
@@ -72,7 +72,16 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `count` bits, up to 32. Error: the bytes end.
+    #[inline]
     pub fn read(&mut self, count: u32) -> Result<u32> {
+        if self.pending_bits < count
+            && let Some(word) = self.bytes.get(self.position..).and_then(<[u8]>::first_chunk::<4>)
+        {
+            // At most 31 bits are pending, so 32 more fit.
+            self.pending |= u64::from(u32::from_le_bytes(*word)) << self.pending_bits;
+            self.pending_bits += 32;
+            self.position += 4;
+        }
         while self.pending_bits < count {
             let &byte = self.bytes.get(self.position).ok_or_else(|| Error::truncated("bit field"))?;
             self.pending |= u64::from(byte) << self.pending_bits;
@@ -100,10 +109,11 @@ impl<'a> BitReader<'a> {
 
     /// Ends the bit field: the padding must be zero. Returns the number of bytes read.
     pub fn finish(self) -> Result<usize> {
-        if self.pending != 0 || self.pending_bits >= 8 {
+        if self.pending & ((1 << (self.pending_bits % 8)) - 1) != 0 {
             return Err(Error::corrupt("the padding of a bit field is not zero"));
         }
-        Ok(self.position)
+        // Whole bytes that were only looked ahead at.
+        Ok(self.position - (self.pending_bits / 8) as usize)
     }
 }
 

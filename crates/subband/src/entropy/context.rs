@@ -81,6 +81,24 @@ impl ContextTables {
         best.map_or_else(|| Self::grouped(histograms, channels, 1).1, |(_, tables)| tables)
     }
 
+    /// Tables for contexts that are no subbands, in a stream: at most so many, one group.
+    pub fn for_contexts(histograms: &[Histogram], max_tables: usize) -> Self {
+        let largest = histograms.iter().flat_map(|histogram| histogram.counts).max().unwrap_or(0);
+        // Logarithms of large counts are slow, and where counts are large tables cost next to nothing.
+        let shift = (largest >> 13).checked_ilog2().map_or(0, |bits| bits + 1);
+        let (table_of, counts) = if shift > 2 {
+            let scaled: Vec<Histogram> = histograms.iter().map(|histogram| histogram.scaled(shift)).collect();
+            let (table_of, clusters) = cluster(&scaled, ClusterLimits { max_tables, tables_cost: false });
+            let mut counts = vec![Histogram::EMPTY; clusters.len()];
+            table_of.iter().zip(histograms).for_each(|(&table, histogram)| counts[table as usize].add(histogram));
+            (table_of, counts)
+        } else {
+            cluster(histograms, ClusterLimits { max_tables, tables_cost: true })
+        };
+        let tables = counts.iter().map(|counts| FrequencyTable::from_histogram(counts, false)).collect();
+        ContextTables { grouping: Grouping::One, groups: 1, table_of, tables }
+    }
+
     /// Tables for a number of channel groups, with the bits that data, tables and map take.
     fn grouped(histograms: &[Histogram], channels: usize, groups: usize) -> (u64, Self) {
         let grouping = if groups == 1 { Grouping::One } else { by_activity(histograms, channels, groups) };

@@ -1,7 +1,8 @@
 //! Counts of tokens in one context.
 
+use super::activity::NEIGHBOUR_CAP;
 use super::log2::log2;
-use super::symbol::{TOKENS, token};
+use super::symbol::{ESCAPE, TOKENS, index_from_raw, token};
 
 /// How often each token occurs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +44,21 @@ impl Histogram {
         }
     }
 
+    /// The counts divided by `1 << shift`; what occurs still does.
+    pub fn scaled(&self, shift: u32) -> Histogram {
+        Histogram { counts: self.counts.map(|count| if count == 0 { 0 } else { (count >> shift).max(1) }) }
+    }
+
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum()
+    }
+
+    /// Mean magnitude of the counted indices, large ones as estimates see them.
+    pub fn mean_magnitude(&self) -> f64 {
+        let magnitude = |token: usize| index_from_raw(token as u8, 0).unsigned_abs().min(NEIGHBOUR_CAP);
+        let sum: f64 =
+            (0..ESCAPE as usize).map(|token| f64::from(self.counts[token]) * f64::from(magnitude(token))).sum();
+        sum / self.total().max(1) as f64
     }
 
     /// Number of tokens that occur.
@@ -56,7 +70,8 @@ impl Histogram {
     /// with the exact frequencies would spend, without raw bits.
     pub fn entropy(&self) -> u64 {
         let total = self.total();
-        let own: u64 = self.counts.iter().map(|&count| u64::from(count) * log2(u64::from(count))).sum();
+        let used = self.counts.iter().filter(|&&count| count > 0);
+        let own: u64 = used.map(|&count| u64::from(count) * log2(u64::from(count))).sum();
         (total * log2(total)).saturating_sub(own)
     }
 }

@@ -10,8 +10,12 @@
 //! Each lane's final state costs about three wasted bytes, which pays for speed only in long payloads.
 //! A lane alone wastes one: it starts from state 1 instead of 2^16, so its first 16 bits move no word.
 //! (Several lanes cannot do so: the decoder would not know which lane the last words belong to.)
+//!
+//! Magnitude classes are coded alike, but at a scale of 15 bits, and each with a table of its own.
 
 use super::frequency_table::{FrequencyTable, SCALE, SCALE_BITS};
+use super::magnitude::CLASSES;
+use super::magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 use super::symbol::TOKENS;
 use crate::error::{Error, Result};
 
@@ -53,13 +57,74 @@ struct EncodeToken {
     cumulative: u32,
 }
 
+impl EncodeToken {
+    fn new(frequency: u32, cumulative: u32) -> Self {
+        EncodeToken { inverse: (1u64 << 63).div_ceil(u64::from(frequency.max(1))), frequency, cumulative }
+    }
+
+    /// Codes the token at a scale of `1 << BITS`, moving a word out where it must.
+    #[inline]
+    fn encode<const BITS: u32>(self, state: &mut u32, out: &mut Vec<u8>) {
+        let EncodeToken { inverse, frequency, cumulative } = self;
+        debug_assert!(frequency > 0 && frequency < 1 << BITS);
+        let mut x = *state;
+        // ((LOW >> BITS) << 16) * frequency: from here on the result would not fit.
+        if x >= frequency << (32 - BITS) {
+            out.extend_from_slice(&(x as u16).to_le_bytes());
+            x >>= 16;
+        }
+        let quotient = ((u128::from(x) * u128::from(inverse)) >> 63) as u32;
+        *state = (quotient << BITS) + (x - quotient * frequency) + cumulative;
+    }
+}
+
 impl EncodeTable {
     pub fn new(table: &FrequencyTable) -> Self {
-        let tokens = std::array::from_fn(|token| {
-            let (frequency, cumulative) = (table.frequency(token as u8), table.cumulative(token as u8));
-            EncodeToken { inverse: (1u64 << 63).div_ceil(u64::from(frequency.max(1))), frequency, cumulative }
-        });
+        let tokens =
+            std::array::from_fn(|token| EncodeToken::new(table.frequency(token as u8), table.cumulative(token as u8)));
         EncodeTable { tokens }
+    }
+}
+
+/// A magnitude table in the form that encoding looks up.
+#[derive(Debug, Clone)]
+pub(crate) struct EncodeMagnitudes {
+    classes: [EncodeToken; CLASSES],
+}
+
+impl EncodeMagnitudes {
+    pub fn new(table: &MagnitudeTable) -> Self {
+        let classes =
+            std::array::from_fn(|class| EncodeToken::new(table.frequency(class as u8), table.start(class as u8)));
+        EncodeMagnitudes { classes }
+    }
+}
+
+/// Codes magnitude classes, each a pair of table and class; appends words and final states to `out`.
+pub(crate) fn encode_magnitudes(tables: &[EncodeMagnitudes], classes: &[(u8, u8)], lane_bits: u32, out: &mut Vec<u8>) {
+    if classes.is_empty() && lane_bits == 0 {
+        return;
+    }
+    let mask = (1usize << lane_bits) - 1;
+    let mut states = [initial_state(lane_bits); MAX_LANES];
+    for (i, &(table, class)) in classes.iter().enumerate().rev() {
+        let token = tables[table as usize].classes[class as usize];
+        token.encode::<MAGNITUDE_SCALE_BITS>(&mut states[i & mask], out);
+    }
+    write_states(&states[..=mask], out);
+}
+
+/// Appends the final states from the last lane to the first.
+fn write_states(states: &[u32], out: &mut Vec<u8>) {
+    if states == [initial_state(0)] && out.is_empty() {
+        return;
+    }
+    for state in states.iter().rev() {
+        out.extend_from_slice(&(*state as u16).to_le_bytes());
+        // A state below 2^16 (one lane, little data) is a single word.
+        if *state >= LOW {
+            out.extend_from_slice(&((*state >> 16) as u16).to_le_bytes());
+        }
     }
 }
 
@@ -80,30 +145,12 @@ impl RansEncoder<'_> {
             let start = end - run.length;
             for (i, &token) in tokens[start..end].iter().enumerate().rev() {
                 let state = &mut states[(start + i) & mask];
-                let EncodeToken { inverse, frequency, cumulative } = table.tokens[token as usize];
-                debug_assert!(frequency > 0 && frequency < SCALE);
-                let mut x = *state;
-                // ((LOW >> SCALE_BITS) << 16) * frequency: from here on the result would not fit.
-                if x >= frequency << (32 - SCALE_BITS) {
-                    out.extend_from_slice(&(x as u16).to_le_bytes());
-                    x >>= 16;
-                }
-                let quotient = ((u128::from(x) * u128::from(inverse)) >> 63) as u32;
-                *state = (quotient << SCALE_BITS) + (x - quotient * frequency) + cumulative;
+                table.tokens[token as usize].encode::<SCALE_BITS>(state, out);
             }
             end = start;
         }
         debug_assert_eq!(end, 0);
-        if lane_bits == 0 && states[0] == initial_state(0) && out.is_empty() {
-            return;
-        }
-        for state in states[..=mask].iter().rev() {
-            out.extend_from_slice(&(*state as u16).to_le_bytes());
-            // A state below 2^16 (one lane, little data) is a single word.
-            if *state >= LOW {
-                out.extend_from_slice(&((*state >> 16) as u16).to_le_bytes());
-            }
-        }
+        write_states(&states[..=mask], out);
     }
 }
 
@@ -181,6 +228,23 @@ impl<'a> RansDecoder<'a> {
         }
         self.next = (self.next + tokens.len()) & mask;
         Ok(())
+    }
+
+    /// Decodes one magnitude class.
+    #[inline]
+    pub fn decode_magnitude(&mut self, table: &MagnitudeTable) -> Result<u8> {
+        const SCALE: u32 = 1 << MAGNITUDE_SCALE_BITS;
+        let lane = self.next & (MAX_LANES - 1);
+        self.next = (self.next + 1) & ((1 << self.lane_bits) - 1);
+        let x = self.states[lane];
+        let slot = x & (SCALE - 1);
+        let class = table.class_at(slot);
+        let mut x = table.frequency(class) * (x >> MAGNITUDE_SCALE_BITS) + slot - table.start(class);
+        if x < LOW && (self.lane_bits > 0 || self.end >= 2) {
+            x = x << 16 | self.word()?;
+        }
+        self.states[lane] = x;
+        Ok(class)
     }
 
     /// Ends decoding: all words are read, and every lane is back at its initial state.

@@ -2,11 +2,12 @@
 
 use super::bytes::{ByteReader, put_varint};
 use crate::entropy::{
-    BitReader, BitWriter, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE, RansDecoder,
-    RansEncoder, Run, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
+    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE,
+    RansDecoder, RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
+use crate::rate::Trade;
 
 /// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
 const HAS_RAW_BITS: u8 = 1 << 3;
@@ -16,7 +17,7 @@ const HAS_RAW_BITS: u8 = 1 << 3;
 pub(crate) struct PreparedTables {
     pub contexts: ContextTables,
     /// What each token costs in each table, in units of 2^-16 bits.
-    pub costs: Vec<[u32; crate::entropy::TOKENS]>,
+    costs: Vec<[u32; TOKENS]>,
     encode: Vec<EncodeTable>,
     /// `None` for tables with a certain token.
     decode: Vec<Option<DecodeTable>>,
@@ -39,7 +40,7 @@ impl PreparedTables {
 
 /// Working memory for chunks; one for each thread.
 #[derive(Debug, Default)]
-pub(crate) struct ChunkScratch {
+pub(crate) struct OrderZeroScratch {
     tokens: Vec<u8>,
     runs: Vec<Run>,
     raw: BitWriter,
@@ -51,10 +52,10 @@ pub(crate) fn encode_chunk(
     prepared: &PreparedTables,
     first_channel: usize,
     indices: &IndexBlocks,
-    scratch: &mut ChunkScratch,
+    scratch: &mut OrderZeroScratch,
     out: &mut Vec<u8>,
 ) {
-    let ChunkScratch { tokens, runs, raw } = scratch;
+    let OrderZeroScratch { tokens, runs, raw } = scratch;
     tokens.clear();
     runs.clear();
     raw.clear();
@@ -107,7 +108,7 @@ pub(crate) fn decode_chunk(
     quantizer: &PlaneQuantizer,
     prepared: &PreparedTables,
     first_channel: usize,
-    scratch: &mut ChunkScratch,
+    scratch: &mut OrderZeroScratch,
     indices: &mut IndexBlocks,
 ) -> Result<()> {
     let mut reader = ByteReader::new(payload, "chunk payload");
@@ -161,6 +162,67 @@ pub(crate) fn decode_chunk(
     Ok(())
 }
 
+/// What the indices of each subband cost, in units of 2^-16 bits, raw bits included.
+pub(crate) fn order_zero_costs(
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedTables,
+    first_channel: usize,
+    indices: &IndexBlocks,
+) -> Vec<u64> {
+    let cost_of_block = |subband: usize, slot: usize| {
+        let channel = first_channel + slot;
+        if !quantizer.coding.keeps(channel, subband) {
+            return 0;
+        }
+        let number = prepared.contexts.table_of(subband, channel) as usize;
+        let (table, costs) = (&prepared.contexts.tables()[number], &prepared.costs[number]);
+        let cost = |&index: &i32| {
+            let token = if table.frequency(token(index)) > 0 { token(index) } else { ESCAPE };
+            u64::from(costs[token as usize]) + (u64::from(raw_bits(token)) << 16)
+        };
+        indices.block(&quantizer.layout, subband, slot).iter().map(cost).sum()
+    };
+    let cost = |subband| (0..indices.channels()).map(|slot| cost_of_block(subband, slot)).sum();
+    (0..quantizer.layout.blocks.len()).map(cost).collect()
+}
+
+/// Chooses indices anew, each by its table.
+pub(crate) fn trade_order_zero(
+    trade: &Trade,
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedTables,
+    first_channel: usize,
+    scaled: &[f32],
+    indices: &mut IndexBlocks,
+) {
+    let layout = &quantizer.layout;
+    for subband in 0..layout.blocks.len() {
+        let block = layout.blocks[subband];
+        for slot in 0..indices.channels() {
+            let channel = first_channel + slot;
+            if !quantizer.coding.keeps(channel, subband) {
+                continue;
+            }
+            let number = prepared.contexts.table_of(subband, channel) as usize;
+            let (table, costs) = (&prepared.contexts.tables()[number], &prepared.costs[number]);
+            let scaled = &scaled[block.offset * indices.channels() + slot * block.len()..][..block.len()];
+            for (index, &scaled) in indices.block_mut(layout, subband, slot).iter_mut().zip(scaled) {
+                let sign = index.signum();
+                let magnitude = trade.choose(scaled, index.unsigned_abs(), |magnitude| {
+                    let token = token(sign * magnitude as i32);
+                    let token = if table.frequency(token) > 0 { token } else { ESCAPE };
+                    // A table of a stream has no escape, and what it has no token for cannot be chosen.
+                    let impossible = if table.frequency(token) > 0 { 0 } else { u64::from(u32::MAX) };
+                    u64::from(costs[token as usize])
+                        + (u64::from(raw_bits(token)) << COST_BITS)
+                        + (impossible << COST_BITS)
+                });
+                *index = sign * magnitude as i32;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,7 +265,7 @@ mod tests {
         let tokens: u64 = by_table.iter().map(Histogram::entropy).sum();
         let raw: u64 = indices.values().iter().map(|&index| u64::from(raw_bits(token(index)))).sum();
         let mut payload = Vec::new();
-        encode_chunk(&quantizer, &prepared, 0, &indices, &mut ChunkScratch::default(), &mut payload);
+        encode_chunk(&quantizer, &prepared, 0, &indices, &mut OrderZeroScratch::default(), &mut payload);
         (payload.len() as f64, (tokens as f64 / 65_536.0 + raw as f64) / 8.0)
     }
 

@@ -1,7 +1,10 @@
 //! Magic numbers and the version of the format.
 
-/// Version of streams, packets and profiles that this library writes.
+/// Version of streams, packets and profiles that need nothing newer.
 pub(crate) const VERSION: u8 = 1;
+/// Version of those with activity models or payloads or lossless floats, and the newest that this library knows. The
+/// encoder writes the lowest version that has what it needs.
+pub(crate) const VERSION_2: u8 = 2;
 
 /// First bytes of a stream.
 pub(crate) const STREAM_MAGIC: [u8; 4] = *b"SBD\x1a";

@@ -2,26 +2,48 @@
 //! (FORMAT.md, "Stream header").
 
 use super::bytes::{ByteReader, put_varint};
+use super::chunk_coder::{EntropyModel, PayloadKind};
 use super::coding::{read_coding, write_coding};
-use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION};
+use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2};
+use super::float_model::{read_float_model, write_float_model};
 use super::limits::Limits;
 use crate::coding::Coding;
-use crate::entropy::{BitReader, BitWriter, ContextTables};
+use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
+use crate::floats::{FloatFormat, FloatModel};
 use crate::profile::TapHash;
 use crate::tensor::{DType, Geometry};
-use crate::wavelet::subband_count;
+use crate::wavelet::{Wavelet, subband_count};
 
 /// Bit of the flags: the coding is in a profile.
 const FROM_PROFILE: u8 = 1;
+/// Bit of the flags: payloads are coded with an activity model.
+const ACTIVITY: u8 = 2;
 
 /// Where coding and tables come from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum TableSource {
     /// They are in the stream.
-    Stream(Coding, ContextTables),
-    /// They are those of a tap of a profile.
-    Profile(TapHash),
+    Stream(Coding, EntropyModel),
+    /// The stream holds floats without loss, with their own model. Since version 2.
+    Floats(FloatModel),
+    /// They are those of a tap of a profile, for this kind of payload.
+    Profile(TapHash, PayloadKind),
+}
+
+impl TableSource {
+    /// Flags of the header, and the version they need.
+    fn flags(&self) -> (u8, u8) {
+        let (from_profile, kind) = match self {
+            TableSource::Stream(_, model) => (0, model.payload_kind()),
+            TableSource::Floats(_) => return (0, VERSION_2),
+            TableSource::Profile(_, kind) => (FROM_PROFILE, *kind),
+        };
+        match kind {
+            PayloadKind::OrderZero => (from_profile, VERSION),
+            PayloadKind::Activity => (from_profile | ACTIVITY, VERSION_2),
+        }
+    }
 }
 
 /// One independently decodable part: some channels of one batch item.
@@ -79,20 +101,30 @@ impl Header {
     /// The header with magic, length and checksum.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        let from_profile = matches!(self.source, TableSource::Profile(_));
-        body.push(if from_profile { FROM_PROFILE } else { 0 });
+        let (flags, version) = self.source.flags();
+        body.push(flags);
         body.push(DType::ALL.iter().position(|&d| d == self.dtype).expect("all are listed") as u8);
         body.push(self.shape.len() as u8);
         self.shape.iter().for_each(|&size| put_varint(&mut body, size as u64));
         put_varint(&mut body, self.channels_per_chunk as u64);
         match &self.source {
-            TableSource::Profile(hash) => body.extend_from_slice(&hash.0),
-            TableSource::Stream(coding, tables) => {
+            TableSource::Profile(hash, _) => body.extend_from_slice(&hash.0),
+            TableSource::Stream(coding, model) => {
                 write_coding(coding, &mut body);
                 if self.grid().len() > 0 {
                     let mut writer = BitWriter::default();
-                    tables.write_to(&mut writer);
+                    match model {
+                        EntropyModel::OrderZero(tables) => tables.write_to(&mut writer),
+                        EntropyModel::Activity(model) => model.write_to(&mut writer),
+                    }
                     body.extend_from_slice(writer.finish());
+                }
+            }
+            TableSource::Floats(model) => {
+                write_coding(&Coding::lossless(Wavelet::None, 0), &mut body);
+                if self.grid().len() > 0 {
+                    let format = FloatFormat::of(self.dtype).expect("the dtype is a float");
+                    write_float_model(format, model, &mut body);
                 }
             }
         }
@@ -100,7 +132,7 @@ impl Header {
 
         let mut bytes = Vec::with_capacity(body.len() + 16);
         bytes.extend_from_slice(&STREAM_MAGIC);
-        bytes.push(VERSION);
+        bytes.push(version);
         put_varint(&mut bytes, body.len() as u64);
         bytes.extend_from_slice(&body);
         let checksum = crc32fast::hash(&bytes);
@@ -119,10 +151,10 @@ impl Header {
         }
         outer.take(4)?;
         let version = outer.u8()?;
-        if version != VERSION {
+        if !(VERSION..=VERSION_2).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the stream has format version {version}: this library reads version {VERSION}"),
+                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_2}"),
             ));
         }
         let length = outer.varint()?;
@@ -134,7 +166,8 @@ impl Header {
 
         let mut reader = ByteReader::new(body, "stream header");
         let flags = reader.u8()?;
-        if flags & !FROM_PROFILE != 0 {
+        let known = FROM_PROFILE | if version >= VERSION_2 { ACTIVITY } else { 0 };
+        if flags & !known != 0 {
             return Err(Error::corrupt(format!("unknown stream flags {flags:#x}")));
         }
         let code = reader.u8()?;
@@ -154,21 +187,27 @@ impl Header {
         let grid = ChunkGrid { geometry, channels_per_chunk };
 
         let source = if flags & FROM_PROFILE != 0 {
-            TableSource::Profile(TapHash(reader.tag()?))
+            let kind = if flags & ACTIVITY != 0 { PayloadKind::Activity } else { PayloadKind::OrderZero };
+            TableSource::Profile(TapHash(reader.tag()?), kind)
         } else {
             let coding = read_coding(&mut reader, geometry.channels)?;
-            if coding.lossless && !dtype.is_integer() {
-                return Err(Error::corrupt(format!("a lossless stream of dtype {dtype}")));
+            match FloatFormat::of(dtype).filter(|_| coding.lossless) {
+                Some(_) if version < VERSION_2 || flags != 0 || coding != Coding::lossless(Wavelet::None, 0) => {
+                    return Err(Error::corrupt(format!("a lossless stream of dtype {dtype} in version {version}")));
+                }
+                _ if grid.len() == 0 => TableSource::Stream(coding, EntropyModel::nothing()),
+                Some(format) => TableSource::Floats(read_float_model(&mut reader, format)?),
+                None => {
+                    let (subbands, channels) = (subband_count(coding.levels), geometry.channels);
+                    let mut bits = BitReader::new(reader.rest());
+                    let model = match flags & ACTIVITY {
+                        0 => EntropyModel::OrderZero(ContextTables::read_from(&mut bits, subbands, channels)?),
+                        _ => EntropyModel::Activity(ActivityModel::read_from(&mut bits, subbands, channels)?),
+                    };
+                    reader.take(bits.finish()?)?;
+                    TableSource::Stream(coding, model)
+                }
             }
-            let tables = if grid.len() > 0 {
-                let mut bits = BitReader::new(reader.rest());
-                let tables = ContextTables::read_from(&mut bits, subband_count(coding.levels), geometry.channels)?;
-                reader.take(bits.finish()?)?;
-                tables
-            } else {
-                ContextTables::for_stream(&[], 0)
-            };
-            TableSource::Stream(coding, tables)
         };
         let mut chunk_lengths = Vec::new();
         for _ in 0..grid.len() {

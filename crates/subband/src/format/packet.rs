@@ -1,6 +1,7 @@
 //! A packet: one map coded against a tap of a profile, with 7 bytes of framing (FORMAT.md, "Packets").
 
-use super::constants::{PACKET_MAGIC, VERSION};
+use super::chunk_coder::PayloadKind;
+use super::constants::{PACKET_MAGIC, VERSION, VERSION_2};
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::TapHash;
 
@@ -10,30 +11,43 @@ const CHECKSUM: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_IBM_SDLC);
 const HASH_BYTES: usize = 4;
 const PREFIX: usize = 1 + HASH_BYTES;
 
-/// Appends a packet whose payload `write_payload` appends.
-pub(crate) fn write_packet(hash: &TapHash, out: &mut Vec<u8>, write_payload: impl FnOnce(&mut Vec<u8>)) {
+/// Appends a packet whose payload, of this kind, `write_payload` appends.
+pub(crate) fn write_packet(
+    hash: &TapHash,
+    kind: PayloadKind,
+    out: &mut Vec<u8>,
+    write_payload: impl FnOnce(&mut Vec<u8>),
+) {
     let start = out.len();
-    out.push(PACKET_MAGIC | VERSION);
+    let version = match kind {
+        PayloadKind::OrderZero => VERSION,
+        PayloadKind::Activity => VERSION_2,
+    };
+    out.push(PACKET_MAGIC | version);
     out.extend_from_slice(&hash.0[..HASH_BYTES]);
     write_payload(out);
     let checksum = CHECKSUM.checksum(&out[start..]);
     out.extend_from_slice(&checksum.to_le_bytes());
 }
 
-/// The payload of a packet, after version, profile and checksum have been checked.
-pub(crate) fn open_packet<'a>(hash: &TapHash, packet: &'a [u8]) -> Result<&'a [u8]> {
+/// The payload of a packet and its kind, after version, profile and checksum have been checked.
+pub(crate) fn open_packet<'a>(hash: &TapHash, packet: &'a [u8]) -> Result<(PayloadKind, &'a [u8])> {
     if packet.len() < PREFIX + 2 {
         return Err(Error::truncated("packet"));
     }
     if packet[0] & 0xf0 != PACKET_MAGIC {
         return Err(Error::corrupt("this is no Subband packet: the first byte is wrong"));
     }
-    if packet[0] & 0x0f != VERSION {
-        return Err(Error::new(
-            ErrorKind::UnsupportedVersion,
-            format!("the packet has format version {}: this library reads version {VERSION}", packet[0] & 0x0f),
-        ));
-    }
+    let kind = match packet[0] & 0x0f {
+        VERSION => PayloadKind::OrderZero,
+        VERSION_2 => PayloadKind::Activity,
+        version => {
+            return Err(Error::new(
+                ErrorKind::UnsupportedVersion,
+                format!("the packet has format version {version}: this library reads up to {VERSION_2}"),
+            ));
+        }
+    };
     if packet[1..PREFIX] != hash.0[..HASH_BYTES] {
         return Err(Error::new(ErrorKind::WrongProfile, "the packet was coded against another profile or tap"));
     }
@@ -41,5 +55,5 @@ pub(crate) fn open_packet<'a>(hash: &TapHash, packet: &'a [u8]) -> Result<&'a [u
     if CHECKSUM.checksum(covered).to_le_bytes() != *checksum {
         return Err(Error::corrupt("the checksum of the packet does not match"));
     }
-    Ok(&covered[PREFIX..])
+    Ok((kind, &covered[PREFIX..]))
 }

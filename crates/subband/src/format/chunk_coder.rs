@@ -1,0 +1,230 @@
+//! The coders of chunks: which kind of payload, with its tables prepared.
+
+use super::activity_chunk::{
+    ActivityScratch, PreparedActivity, activity_costs, decode_activity_chunk, encode_activity_chunk, trade_activity,
+};
+use super::chunk::{OrderZeroScratch, PreparedTables, decode_chunk, encode_chunk, order_zero_costs, trade_order_zero};
+use crate::entropy::{ActivityModel, ContextTables};
+use crate::error::Result;
+use crate::plane::{IndexBlocks, PlaneQuantizer};
+use crate::rate::Trade;
+
+/// What codes the indices of chunks, as streams and profiles hold it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum EntropyModel {
+    /// Tables by subband and channel group.
+    OrderZero(ContextTables),
+    /// Tables by an estimate of each magnitude.
+    Activity(ActivityModel),
+}
+
+impl EntropyModel {
+    /// For tensors without values or without indices.
+    pub fn nothing() -> Self {
+        EntropyModel::OrderZero(ContextTables::for_stream(&[], 0))
+    }
+
+    pub fn payload_kind(&self) -> PayloadKind {
+        match self {
+            EntropyModel::OrderZero(_) => PayloadKind::OrderZero,
+            EntropyModel::Activity(_) => PayloadKind::Activity,
+        }
+    }
+}
+
+/// Kind of the payload of chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PayloadKind {
+    OrderZero,
+    Activity,
+}
+
+/// An entropy model prepared for coding.
+#[derive(Debug, Clone)]
+pub(crate) enum ChunkCoder {
+    OrderZero(PreparedTables),
+    Activity(PreparedActivity),
+}
+
+/// Working memory for chunks; one for each thread.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkScratch {
+    order_zero: OrderZeroScratch,
+    activity: ActivityScratch,
+}
+
+impl ChunkCoder {
+    pub fn new(model: EntropyModel) -> Self {
+        match model {
+            EntropyModel::OrderZero(tables) => ChunkCoder::OrderZero(PreparedTables::new(tables)),
+            EntropyModel::Activity(model) => ChunkCoder::Activity(PreparedActivity::new(model)),
+        }
+    }
+
+    /// For encoding only: decoding tables are left out.
+    pub fn for_encoding(model: EntropyModel) -> Self {
+        match model {
+            EntropyModel::OrderZero(tables) => ChunkCoder::OrderZero(PreparedTables::for_encoding(tables)),
+            model => Self::new(model),
+        }
+    }
+
+    pub fn payload_kind(&self) -> PayloadKind {
+        match self {
+            ChunkCoder::OrderZero(_) => PayloadKind::OrderZero,
+            ChunkCoder::Activity(_) => PayloadKind::Activity,
+        }
+    }
+
+    /// Number of frequency tables.
+    pub fn tables(&self) -> usize {
+        match self {
+            ChunkCoder::OrderZero(prepared) => prepared.contexts.tables().len(),
+            ChunkCoder::Activity(prepared) => prepared.model.tables().len(),
+        }
+    }
+
+    /// Appends the payload for `indices`, whose first channel is `first_channel` of the map.
+    pub fn encode(
+        &self,
+        quantizer: &PlaneQuantizer,
+        first_channel: usize,
+        indices: &IndexBlocks,
+        scratch: &mut ChunkScratch,
+        out: &mut Vec<u8>,
+    ) {
+        match self {
+            ChunkCoder::OrderZero(prepared) => {
+                encode_chunk(quantizer, prepared, first_channel, indices, &mut scratch.order_zero, out);
+            }
+            ChunkCoder::Activity(prepared) => {
+                encode_activity_chunk(quantizer, prepared, first_channel, indices, &mut scratch.activity, out);
+            }
+        }
+    }
+
+    /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
+    pub fn decode(
+        &self,
+        payload: &[u8],
+        quantizer: &PlaneQuantizer,
+        first_channel: usize,
+        scratch: &mut ChunkScratch,
+        indices: &mut IndexBlocks,
+    ) -> Result<()> {
+        match self {
+            ChunkCoder::OrderZero(prepared) => {
+                decode_chunk(payload, quantizer, prepared, first_channel, &mut scratch.order_zero, indices)
+            }
+            ChunkCoder::Activity(prepared) => {
+                decode_activity_chunk(payload, quantizer, prepared, first_channel, &mut scratch.activity, indices)
+            }
+        }
+    }
+
+    /// Moves indices towards zero where `lambda` squared steps a bit make that worth it; never to a larger J = D + lambda * R
+    /// than the indices given. `scaled` has the coefficients' magnitudes in steps, laid out as the indices.
+    pub fn optimize(
+        &self,
+        lambda: f32,
+        quantizer: &PlaneQuantizer,
+        first_channel: usize,
+        scaled: &[f32],
+        indices: &mut IndexBlocks,
+        scratch: &mut ChunkScratch,
+    ) {
+        let trade = Trade { lambda, shift: quantizer.coding.reconstruction };
+        let rounded = indices.clone();
+        match self {
+            ChunkCoder::OrderZero(prepared) => {
+                trade_order_zero(&trade, quantizer, prepared, first_channel, scaled, indices)
+            }
+            ChunkCoder::Activity(prepared) => {
+                trade_activity(&trade, quantizer, prepared, first_channel, scaled, indices, &mut scratch.activity);
+            }
+        }
+        let mut total = |indices: &IndexBlocks| {
+            let errors: f64 =
+                indices.values().iter().zip(scaled).map(|(index, &x)| trade.j(x, index.unsigned_abs(), 0)).sum();
+            let costs: u64 = self.costs(quantizer, first_channel, indices, scratch).iter().sum();
+            errors + trade.j(0.0, 0, costs)
+        };
+        if total(indices) > total(&rounded) {
+            *indices = rounded;
+        }
+    }
+
+    /// What the indices of each subband cost, in units of 2^-16 bits, raw bits included.
+    pub fn costs(
+        &self,
+        quantizer: &PlaneQuantizer,
+        first_channel: usize,
+        indices: &IndexBlocks,
+        scratch: &mut ChunkScratch,
+    ) -> Vec<u64> {
+        match self {
+            ChunkCoder::OrderZero(prepared) => order_zero_costs(quantizer, prepared, first_channel, indices),
+            ChunkCoder::Activity(prepared) => {
+                activity_costs(quantizer, prepared, first_channel, indices, &mut scratch.activity)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coding::Coding;
+    use crate::effort::Effort;
+    use crate::plane::PlaneBuffers;
+    use crate::quantize::Steps;
+    use crate::stream_model::choose_model;
+    use crate::wavelet::Wavelet;
+
+    /// J falls for every price, indices only move towards zero, and the bits fall with the price.
+    #[test]
+    fn optimised_indices_are_worth_their_bits() {
+        let (channels, height, width) = (6, 30, 33);
+        let coding = Coding::new(Wavelet::Haar, 3, Steps::Uniform(0.5)).with_reconstruction(0.1);
+        let quantizer = PlaneQuantizer::new(coding, channels, height, width).unwrap();
+        let plane = quantizer.layout.plane();
+        let mut rounded = IndexBlocks::default();
+        rounded.reset(&quantizer.layout, channels);
+        let mut scaled = vec![0.0; plane * channels];
+        let mut buffers = PlaneBuffers::default();
+        for channel in 0..channels {
+            let mut map: Vec<f32> =
+                (0..plane).map(|i| ((i * (channel + 7)) as f32 * 0.37).sin() + (i % 11) as f32 * 0.1).collect();
+            quantizer.forward(channel, &mut map, channel, &mut buffers, &mut rounded);
+            quantizer.scaled_magnitudes(channel, channel, channels, &buffers, &mut scaled);
+        }
+        for effort in Effort::ALL {
+            let model = choose_model(&quantizer, channels, &[(0, &rounded)], effort);
+            let coder = ChunkCoder::new(model);
+            let mut scratch = ChunkScratch::default();
+            let mut measure = |indices: &IndexBlocks| {
+                let error = |(&index, &x): (&i32, &f32)| {
+                    let decoded = (index.unsigned_abs() as f64 - 0.1).max(0.0);
+                    (f64::from(x) - decoded).powi(2)
+                };
+                let errors: f64 = indices.values().iter().zip(&scaled).map(error).sum();
+                let costs: u64 = coder.costs(&quantizer, 0, indices, &mut scratch).iter().sum();
+                (errors, costs as f64 / 65_536.0)
+            };
+            let (plain_errors, plain_bits) = measure(&rounded);
+            let mut bits_before = plain_bits;
+            for lambda in [0.0f32, 0.05, 0.2, 1.0] {
+                let mut indices = rounded.clone();
+                coder.optimize(lambda, &quantizer, 0, &scaled, &mut indices, &mut ChunkScratch::default());
+                let (errors, bits) = measure(&indices);
+                let j = |errors: f64, bits: f64| errors + f64::from(lambda) * bits;
+                assert!(j(errors, bits) <= j(plain_errors, plain_bits) * (1.0 + 1e-6), "{effort} {lambda}");
+                assert!(bits <= bits_before, "{effort} {lambda}: {bits} {bits_before}");
+                let towards_zero = |(a, b): (&i32, &i32)| a.signum() * b.signum() >= 0 && a.abs() <= b.abs();
+                assert!(indices.values().iter().zip(rounded.values()).all(towards_zero));
+                bits_before = bits;
+            }
+            assert!(bits_before < 0.95 * plain_bits, "{effort}: {bits_before} {plain_bits}");
+        }
+    }
+}
