@@ -44,6 +44,7 @@ fn every_coder_has_a_row_that_verifies() {
     let ours = find("subband", "default", "f32", 1);
     assert_eq!(ours["bytes"], find("subband", "default", "f32", 2)["bytes"]);
     assert!(ours["rmse"].as_f64().unwrap() <= 0.125 && ours["ratio_f32"].as_f64().unwrap() > 3.0, "{ours}");
+    assert_eq!(find("subband-lossless", "default", "f32", 1)["max_error"], 0.0);
     assert!(find("u8+zstd", "1", "f32", 1)["max_error"].as_f64().unwrap() <= 0.1253);
     for code in ["zvc", "zrle", "bpc", "ebpc", "seg", "huffman", "csc"] {
         for input in ["indices (haar 2, step 0.25)", "indices (no transform, step 0.25)"] {

@@ -130,7 +130,7 @@ pub fn of_sample(sample: &Sample, threads: usize, only: &[String]) -> Result<Vec
 
 /// Every name that `--only` takes in this build.
 pub fn names() -> Vec<&'static str> {
-    let mut names = vec!["memcpy", ours::STREAM, ours::PLAIN, ours::PROFILE, ours::PACKETS];
+    let mut names = vec!["memcpy", ours::STREAM, ours::PLAIN, ours::LOSSLESS, ours::PROFILE, ours::PACKETS];
     names.extend([plain_u8::NAME_8, plain_u8::NAME_16]);
     names.extend(subband_baselines::Code::ALL.map(subband_baselines::Code::name));
     names.extend(general::LOSSLESS);

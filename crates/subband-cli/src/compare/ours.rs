@@ -13,6 +13,8 @@ use super::sample::Sample;
 pub const STREAM: &str = "subband";
 /// A stream of it without a transform, by the step of the plain indices: what the entropy coder does alone.
 pub const PLAIN: &str = "subband-plain";
+/// A stream that keeps every bit of the values.
+pub const LOSSLESS: &str = "subband-lossless";
 /// A stream of it that refers to the profile.
 pub const PROFILE: &str = "subband-profile";
 /// A packet an item against the profile, as at batch 1.
@@ -24,13 +26,18 @@ pub fn add(sample: &Sample, threads: usize, all: &mut Vec<Contender>) -> Result<
         let (codec, effort, family, input) = (codec.to_owned(), effort.to_string(), Family::Ours, Input::F32);
         // Entropy coding must not add to the error of the quantizer; a millionth for sums of floats.
         let quantized = if codec == PLAIN { &sample.plain } else { &sample.transformed };
-        let check = Check::Rmse(quantized.error.rmse * (1.0 + 1e-6));
+        let check = match codec == LOSSLESS {
+            true => Check::Exact,
+            false => Check::Rmse(quantized.error.rmse * (1.0 + 1e-6)),
+        };
         all.push(Contender { codec, effort, family, input, threads, check, coder });
     };
     for effort in Effort::ALL {
         let plain = Config::default().with_wavelet(Wavelet::None, 0).with_target(Target::Step(sample.plain_step));
         push(PLAIN, effort, 1, Box::new(Stream(plain.with_effort(effort))));
     }
+    // Efforts do not change how floats are kept.
+    push(LOSSLESS, Effort::Default, 1, Box::new(Stream(Config::default().with_target(Target::Lossless))));
     let Some(tap) = &sample.tap else {
         for effort in Effort::ALL {
             for &threads in &counts {
