@@ -15,7 +15,7 @@ mod rans;
 mod symbol;
 
 pub(crate) use activity::{ActivityModel, BINS, MagnitudeRows, NEIGHBOUR_CAP, NEIGHBOURS, Places};
-pub(crate) use activity_fit::{ActivityCounts, Moments, count_moments, for_each_index};
+pub(crate) use activity_fit::{ActivityCounts, Moments, count_moments};
 pub(crate) use bit_io::{BitReader, BitWriter, bits_for};
 pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;

@@ -11,6 +11,7 @@ mod float_model;
 mod header;
 mod limits;
 mod packet;
+mod payload;
 
 pub(crate) use bytes::{ByteReader, put_f32, put_string, put_varint};
 pub(crate) use chunk_coder::{ChunkCoder, ChunkScratch, EntropyModel, PayloadKind};

@@ -23,6 +23,7 @@ mod entropy;
 mod error;
 mod floats;
 mod format;
+mod index_walk;
 mod inspect;
 mod mask;
 mod parallel;

@@ -29,18 +29,6 @@ impl IndexBlocks {
         &mut self.values[range]
     }
 
-    /// All blocks of a subband, channel by channel.
-    pub fn subband_mut(&mut self, layout: &SubbandLayout, subband: usize) -> &mut [i32] {
-        let block = layout.blocks[subband];
-        &mut self.values[block.offset * self.channels..][..block.len() * self.channels]
-    }
-
-    /// As [`IndexBlocks::subband_mut`], to read.
-    pub fn subband(&self, layout: &SubbandLayout, subband: usize) -> &[i32] {
-        let block = layout.blocks[subband];
-        &self.values[block.offset * self.channels..][..block.len() * self.channels]
-    }
-
     fn range(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> std::ops::Range<usize> {
         let block = layout.blocks[subband];
         let start = block.offset * self.channels + channel * block.len();
@@ -53,6 +41,10 @@ impl IndexBlocks {
 
     pub fn values(&self) -> &[i32] {
         &self.values
+    }
+
+    pub fn values_mut(&mut self) -> &mut [i32] {
+        &mut self.values
     }
 }
 

@@ -1,11 +1,9 @@
 //! What codes the indices of a self-contained stream: the tables that take fewest bits, their own included.
 
 use crate::effort::Effort;
-use crate::entropy::{
-    ActivityCounts, BitWriter, ContextTables, Histogram, MagnitudeRows, Moments, NEIGHBOURS, count_moments,
-    for_each_index,
-};
+use crate::entropy::{ActivityCounts, BitWriter, COST_BITS, ContextTables, Histogram, Moments, count_moments};
 use crate::format::{ChunkCoder, ChunkScratch, EntropyModel};
+use crate::index_walk::{IndexWalk, WalkScratch};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::wavelet::SubbandLayout;
 
@@ -38,7 +36,7 @@ pub(crate) fn choose_model(
         let coder = ChunkCoder::for_encoding(model.clone());
         let mut scratch = ChunkScratch::default();
         let costs = sample.iter().flat_map(|(first, indices)| coder.costs(quantizer, *first, indices, &mut scratch));
-        let bits = u128::from(costs.sum::<u64>() >> 16);
+        let bits = u128::from(costs.sum::<u64>() >> COST_BITS);
         bits * values as u128 / sampled.max(1) as u128 + model_bits(model)
     };
     if total(&activity) < total(&order_zero) { activity } else { order_zero }
@@ -76,26 +74,20 @@ fn activity_model(
     means: &[f64],
     chunks: &[(usize, &IndexBlocks)],
 ) -> EntropyModel {
-    let mut rows = MagnitudeRows::default();
-    let mut for_each = |visit: &mut dyn FnMut(usize, usize, [u8; NEIGHBOURS], i32)| {
-        for (first_channel, indices) in chunks {
-            let at = |subband, slot, offset: usize| indices.block(&quantizer.layout, subband, slot)[offset];
-            let keeps = |slot, subband| quantizer.coding.keeps(first_channel + slot, subband);
-            for_each_index(
-                &quantizer.layout,
-                indices.channels(),
-                at,
-                keeps,
-                &mut rows,
-                |subband, slot, neighbours, index| visit(subband, first_channel + slot, neighbours, index),
-            );
-        }
-    };
+    let mut scratch = WalkScratch::default();
     let mut moments = vec![Moments::NONE; quantizer.layout.blocks.len() * channels];
-    for_each(&mut |subband, channel, neighbours, index| {
-        count_moments(&mut moments[subband * channels + channel], neighbours, index);
-    });
+    for &(first_channel, indices) in chunks {
+        let walk = IndexWalk { quantizer, first_channel, channels: indices.channels() };
+        walk.each_index(indices, &mut scratch, |subband, channel, neighbours, index| {
+            count_moments(&mut moments[subband * channels + channel], neighbours, index);
+        });
+    }
     let mut counts = ActivityCounts::fit_to_means(&moments, means, channels);
-    for_each(&mut |subband, channel, neighbours, index| counts.count(subband, channel, neighbours, index));
+    for &(first_channel, indices) in chunks {
+        let walk = IndexWalk { quantizer, first_channel, channels: indices.channels() };
+        walk.each_index(indices, &mut scratch, |subband, channel, neighbours, index| {
+            counts.count(subband, channel, neighbours, index);
+        });
+    }
     EntropyModel::Activity(counts.finish(true))
 }

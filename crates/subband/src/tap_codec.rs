@@ -4,11 +4,10 @@
 use crate::compress::join_stream;
 use crate::config::validate_rdo;
 use crate::effort::Effort;
-use crate::entropy::{
-    ActivityCounts, ContextTables, Histogram, MagnitudeRows, Moments, NEIGHBOURS, count_moments, for_each_index,
-};
+use crate::entropy::{ActivityCounts, ContextTables, Histogram, Moments, count_moments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
+use crate::index_walk::{IndexWalk, WalkScratch};
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
 use crate::stream_model::choose_model;
@@ -20,7 +19,7 @@ pub struct Scratch {
     buffers: PlaneBuffers,
     chunk: ChunkScratch,
     indices: IndexBlocks,
-    rows: MagnitudeRows,
+    walk: WalkScratch,
     plane: Vec<f32>,
     scaled: Vec<f32>,
     payload: Vec<u8>,
@@ -194,12 +193,13 @@ impl TapCalibrator {
         let stats = self.map.forward(map, scratch, false)?;
         self.map.count(&scratch.indices, &mut self.histograms);
         let channels = self.map.channels;
-        let Scratch { indices, rows, .. } = scratch;
+        let Scratch { indices, walk: walk_scratch, .. } = scratch;
+        let walk = IndexWalk { quantizer: &self.map.quantizer, first_channel: 0, channels };
         match &mut self.activity {
-            None => self.map.for_each_index(indices, rows, |subband, channel, neighbours, index| {
+            None => walk.each_index(indices, walk_scratch, |subband, channel, neighbours, index| {
                 count_moments(&mut self.moments[subband * channels + channel], neighbours, index);
             }),
-            Some(counts) => self.map.for_each_index(indices, rows, |subband, channel, neighbours, index| {
+            Some(counts) => walk.each_index(indices, walk_scratch, |subband, channel, neighbours, index| {
                 counts.count(subband, channel, neighbours, index);
             }),
         }
@@ -324,18 +324,6 @@ impl MapQuantizer {
     /// Pairs of subband and channel.
     fn contexts(&self) -> usize {
         self.quantizer.layout.blocks.len() * self.channels
-    }
-
-    /// Calls `visit(subband, channel, neighbours, index)` for every coded index.
-    fn for_each_index(
-        &self,
-        indices: &IndexBlocks,
-        rows: &mut MagnitudeRows,
-        visit: impl FnMut(usize, usize, [u8; NEIGHBOURS], i32),
-    ) {
-        let PlaneQuantizer { layout, coding, .. } = &self.quantizer;
-        let at = |subband, channel, offset: usize| indices.block(layout, subband, channel)[offset];
-        for_each_index(layout, self.channels, at, |channel, subband| coding.keeps(channel, subband), rows, visit);
     }
 
     /// Adds the coded indices to histograms by subband, then channel.

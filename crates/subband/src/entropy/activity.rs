@@ -173,11 +173,12 @@ pub(crate) struct Places<'a> {
 
 impl Places<'_> {
     /// Calls `visit(offset in the block, places of the neighbours, place)` for each position of a subband.
-    pub fn for_each(
+    #[inline]
+    pub fn for_each<E>(
         &self,
         subband: usize,
-        mut visit: impl FnMut(usize, &[usize; NEIGHBOURS], usize) -> Result<()>,
-    ) -> Result<()> {
+        mut visit: impl FnMut(usize, &[usize; NEIGHBOURS], usize) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         let blocks = &self.layout.blocks;
         let block = blocks[subband];
         // Position in a block, or the row of zeros where it has none.
@@ -243,11 +244,10 @@ mod tests {
         let mut seen = Vec::new();
         for subband in 0..7 {
             let places = Places { layout: &layout };
-            let walked = places.for_each(subband, |offset, neighbours, place| {
+            let Ok(()) = places.for_each(subband, |offset, neighbours, place| {
                 seen.push((subband, offset, *neighbours, place));
-                Ok(())
+                Ok::<(), std::convert::Infallible>(())
             });
-            walked.unwrap();
         }
         assert_eq!(seen.len(), 15);
         assert_eq!(seen[1], (0, 1, [1, 0, 0, 0, 0], 2));

@@ -1,13 +1,10 @@
 //! Fitting an activity model to counted maps: weights by least squares, then tables by counts.
 
-use super::activity::{
-    ActivityModel, BINS, MAX_BASE, MAX_MAGNITUDE_TABLES, MagnitudeRows, NEIGHBOUR_CAP, NEIGHBOURS, Places, UNIT_BITS,
-};
+use super::activity::{ActivityModel, BINS, MAX_BASE, MAX_MAGNITUDE_TABLES, NEIGHBOUR_CAP, NEIGHBOURS, UNIT_BITS};
 use super::cluster::{ClusterLimits, cluster};
 use super::histogram::Histogram;
 use super::magnitude::{CLASSES, class};
 use super::magnitude_table::MagnitudeTable;
-use crate::wavelet::SubbandLayout;
 
 /// What is summed of an index: 1, its neighbours' magnitudes and its own.
 const TERMS: usize = NEIGHBOURS + 2;
@@ -54,31 +51,6 @@ impl Moments {
     /// Mean magnitude.
     fn mean(&self) -> f64 {
         self.sums[0][OWN] as f64 / self.indices().max(1) as f64
-    }
-}
-
-/// A visit of all indices of a map with their neighbours: `visit(subband, channel, neighbours, index)`.
-pub(crate) fn for_each_index(
-    layout: &SubbandLayout,
-    channels: usize,
-    index_at: impl Fn(usize, usize, usize) -> i32,
-    keeps: impl Fn(usize, usize) -> bool,
-    rows: &mut MagnitudeRows,
-    mut visit: impl FnMut(usize, usize, [u8; NEIGHBOURS], i32),
-) {
-    rows.reset(layout.plane(), channels);
-    for subband in 0..layout.blocks.len() {
-        let kept: Vec<usize> = (0..channels).filter(|&channel| keeps(channel, subband)).collect();
-        let walked = Places { layout }.for_each(subband, |offset, places, place| {
-            let (neighbours, own) = rows.at(places, place);
-            for &channel in &kept {
-                let index = index_at(subband, channel, offset);
-                visit(subband, channel, neighbours.map(|row| row[channel]), index);
-                own[channel] = index.unsigned_abs().min(NEIGHBOUR_CAP) as u8;
-            }
-            Ok(())
-        });
-        walked.expect("the visit does not fail");
     }
 }
 

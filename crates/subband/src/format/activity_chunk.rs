@@ -1,20 +1,18 @@
 //! The payload of a chunk coded with an activity model (FORMAT.md, "Activity payload").
 
-use super::bytes::{ByteReader, put_varint};
+use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    ActivityModel, BINS, BitReader, BitWriter, CLASSES, COST_BITS, EncodeMagnitudes, MAX_LANE_BITS, MAX_MAGNITUDE,
-    MagnitudeRows, NEIGHBOUR_CAP, Places, RansDecoder, class, encode_magnitudes, lane_bits_for, read_rest, rest_bits,
-    write_rest,
+    ActivityModel, BINS, BitReader, BitWriter, CLASSES, COST_BITS, EncodeMagnitudes, MAX_MAGNITUDE, RansDecoder, class,
+    encode_magnitudes, lane_bits_for, read_rest, rest_bits, write_rest,
 };
 use crate::error::{Error, Result};
+use crate::index_walk::{IndexWalk, WalkScratch, capped};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
 
 /// Bits of the classes of a chunk for each that is not 0, zeros' included; for choosing lanes.
 const BITS_A_NONZERO_CLASS: u64 = 3;
-/// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
-const HAS_RAW_BITS: u8 = 1 << 3;
-/// Bit of the first byte that says that indices of the approximation have signs.
+/// Flag of a payload: indices of the approximation have signs.
 const SIGNED_APPROXIMATION: u8 = 1 << 4;
 
 /// An activity model in the forms that coding looks up.
@@ -34,12 +32,21 @@ impl PreparedActivity {
     }
 }
 
+impl PreparedActivity {
+    /// What a magnitude costs in a table, in units of 2^-16 bits, raw bits included, with a sign or without.
+    #[inline]
+    fn cost(&self, table: u8, magnitude: u32, has_sign: bool) -> u64 {
+        let class = class(magnitude);
+        let raw = if class > 0 { rest_bits(magnitude, class) + u32::from(has_sign) } else { 0 };
+        u64::from(self.costs[table as usize][class as usize]) + (u64::from(raw) << COST_BITS)
+    }
+}
+
 /// Working memory for chunks; one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct ActivityScratch {
-    rows: MagnitudeRows,
+    walk: WalkScratch,
     bins: Vec<u8>,
-    kept: Vec<usize>,
     /// Table and class of each index.
     classes: Vec<(u8, u8)>,
     raw: BitWriter,
@@ -54,51 +61,37 @@ pub(crate) fn encode_activity_chunk(
     scratch: &mut ActivityScratch,
     out: &mut Vec<u8>,
 ) {
-    let ActivityScratch { rows, bins, kept, classes, raw } = scratch;
-    let (layout, channels) = (&quantizer.layout, indices.channels());
-    rows.reset(layout.plane(), channels);
+    let ActivityScratch { walk, bins, classes, raw } = scratch;
+    let (values, channels) = (indices.values(), indices.channels());
     bins.resize(channels, 0);
+    classes.resize(values.len(), (0, 0));
     raw.clear();
-    classes.resize(layout.plane() * channels, (0, 0));
     let mut count = 0;
     let mut nonzero = 0u64;
     let signed = has_negative_approximation(quantizer, indices);
-    for subband in 0..layout.blocks.len() {
-        keep(kept, quantizer, subband, first_channel, channels);
-        let table_of = prepared.model.table_of(subband);
-        let has_signs = subband > 0 || signed;
-        let (blocks, length) = (indices.subband(layout, subband), layout.blocks[subband].len());
-        let walked = Places { layout }.for_each(subband, |offset, places, place| {
-            let (neighbours, own) = rows.at(places, place);
-            prepared.model.bins(subband, first_channel, &neighbours, bins);
-            for &slot in &*kept {
-                let index = blocks[slot * length + offset];
-                let magnitude = index.unsigned_abs();
-                let (table, class) = (table_of[bins[slot] as usize], class(magnitude));
-                classes[count] = (table, class);
-                count += 1;
-                own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
-                if class > 0 {
-                    nonzero += 1;
-                    write_rest(magnitude, class, raw);
-                    if has_signs {
-                        raw.write(u32::from(index < 0), 1);
-                    }
+    IndexWalk { quantizer, first_channel, channels }.each(walk, |position| {
+        let table_of = prepared.model.table_of(position.subband);
+        let has_sign = position.subband > 0 || signed;
+        prepared.model.bins(position.subband, first_channel, &position.neighbours, bins);
+        for &slot in position.kept {
+            let index = values[position.at(slot)];
+            let magnitude = index.unsigned_abs();
+            let class = class(magnitude);
+            classes[count] = (table_of[bins[slot] as usize], class);
+            count += 1;
+            position.own[slot] = capped(magnitude);
+            if class > 0 {
+                nonzero += 1;
+                write_rest(magnitude, class, raw);
+                if has_sign {
+                    raw.write(u32::from(index < 0), 1);
                 }
             }
-            Ok(())
-        });
-        walked.expect("encoding does not fail");
-    }
+        }
+    });
     // About what classes cost in maps of one or two bits a value; exact costs would take a look-up for each.
     let lane_bits = lane_bits_for(nonzero * BITS_A_NONZERO_CLASS);
-    let raw = raw.finish();
-    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-    out.push(lane_bits as u8 | flag(!raw.is_empty(), HAS_RAW_BITS) | flag(signed, SIGNED_APPROXIMATION));
-    if !raw.is_empty() {
-        put_varint(out, raw.len() as u64);
-        out.extend_from_slice(raw);
-    }
+    begin_payload(lane_bits, if signed { SIGNED_APPROXIMATION } else { 0 }, raw.finish(), out);
     encode_magnitudes(&prepared.encode, &classes[..count], lane_bits, out);
 }
 
@@ -111,54 +104,40 @@ pub(crate) fn decode_activity_chunk(
     scratch: &mut ActivityScratch,
     indices: &mut IndexBlocks,
 ) -> Result<()> {
-    let mut reader = ByteReader::new(payload, "chunk payload");
-    let mode = reader.u8()?;
-    let lane_bits = u32::from(mode & 7);
-    if mode & !(SIGNED_APPROXIMATION | HAS_RAW_BITS | 7) != 0 || lane_bits > MAX_LANE_BITS {
-        return Err(Error::corrupt(format!("unknown coding mode {mode:#x} of a chunk")));
-    }
-    let raw = if mode & HAS_RAW_BITS != 0 {
-        let length = reader.varint()?;
-        reader.take(length)?
-    } else {
-        &[]
-    };
+    let PayloadParts { lane_bits, flags, raw, words } = PayloadParts::of(payload, SIGNED_APPROXIMATION)?;
     let mut raw_reader = BitReader::new(raw);
-    let mut decoder = RansDecoder::new(reader.rest(), lane_bits)?;
+    let mut decoder = RansDecoder::new(words, lane_bits)?;
 
-    let ActivityScratch { rows, bins, kept, .. } = scratch;
-    let (layout, channels) = (&quantizer.layout, indices.channels());
-    rows.reset(layout.plane(), channels);
+    let ActivityScratch { walk, bins, .. } = scratch;
+    let channels = indices.channels();
     bins.resize(channels, 0);
-    for subband in 0..layout.blocks.len() {
-        keep(kept, quantizer, subband, first_channel, channels);
-        if kept.len() < channels {
-            (0..channels).for_each(|slot| indices.block_mut(layout, subband, slot).fill(0));
-        }
-        let (tables, table_of) = (prepared.model.tables(), prepared.model.table_of(subband));
-        let has_signs = subband > 0 || mode & SIGNED_APPROXIMATION != 0;
-        let (blocks, length) = (indices.subband_mut(layout, subband), layout.blocks[subband].len());
-        Places { layout }.for_each(subband, |offset, places, place| {
-            let (neighbours, own) = rows.at(places, place);
-            prepared.model.bins(subband, first_channel, &neighbours, bins);
-            for &slot in &*kept {
-                let table = table_of[bins[slot] as usize & (BINS - 1)];
-                let class = decoder.decode_magnitude(&tables[table as usize])?;
-                let mut index = 0;
-                if class > 0 {
-                    let magnitude = read_rest(class, &mut raw_reader)?;
-                    if magnitude > MAX_MAGNITUDE {
-                        return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
-                    }
-                    own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
-                    let negative = has_signs && raw_reader.read(1)? == 1;
-                    index = if negative { -(magnitude as i32) } else { magnitude as i32 };
-                }
-                blocks[slot * length + offset] = index;
-            }
-            Ok(())
-        })?;
+    let tables = prepared.model.tables();
+    let values = indices.values_mut();
+    if quantizer.coding.mask.is_some() {
+        // What is dropped is not visited.
+        values.fill(0);
     }
+    IndexWalk { quantizer, first_channel, channels }.try_each(walk, |position| {
+        let table_of = prepared.model.table_of(position.subband);
+        let has_sign = position.subband > 0 || flags & SIGNED_APPROXIMATION != 0;
+        prepared.model.bins(position.subband, first_channel, &position.neighbours, bins);
+        for &slot in position.kept {
+            let table = table_of[bins[slot] as usize & (BINS - 1)];
+            let class = decoder.decode_magnitude(&tables[table as usize])?;
+            let mut index = 0;
+            if class > 0 {
+                let magnitude = read_rest(class, &mut raw_reader)?;
+                if magnitude > MAX_MAGNITUDE {
+                    return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
+                }
+                position.own[slot] = capped(magnitude);
+                let negative = has_sign && raw_reader.read(1)? == 1;
+                index = if negative { -(magnitude as i32) } else { magnitude as i32 };
+            }
+            values[position.at(slot)] = index;
+        }
+        Ok(())
+    })?;
     decoder.finish()?;
     if raw_reader.finish()? != raw.len() {
         return Err(Error::corrupt("a chunk has more raw bits than its magnitudes ask for"));
@@ -174,30 +153,21 @@ pub(crate) fn activity_costs(
     indices: &IndexBlocks,
     scratch: &mut ActivityScratch,
 ) -> Vec<u64> {
-    let ActivityScratch { rows, bins, kept, .. } = scratch;
-    let (layout, channels) = (&quantizer.layout, indices.channels());
-    rows.reset(layout.plane(), channels);
+    let ActivityScratch { walk, bins, .. } = scratch;
+    let (values, channels) = (indices.values(), indices.channels());
     bins.resize(channels, 0);
     let signed = has_negative_approximation(quantizer, indices);
-    let mut costs = vec![0u64; layout.blocks.len()];
-    for (subband, sum) in costs.iter_mut().enumerate() {
-        keep(kept, quantizer, subband, first_channel, channels);
-        let sign_bits = u32::from(subband > 0 || signed);
-        let walked = Places { layout }.for_each(subband, |offset, places, place| {
-            let (neighbours, own) = rows.at(places, place);
-            prepared.model.bins(subband, first_channel, &neighbours, bins);
-            for &slot in &*kept {
-                let magnitude = indices.block(layout, subband, slot)[offset].unsigned_abs();
-                let class = class(magnitude);
-                let table = prepared.model.table_of(subband)[bins[slot] as usize];
-                let raw = if class > 0 { rest_bits(magnitude, class) + sign_bits } else { 0 };
-                *sum += u64::from(prepared.costs[table as usize][class as usize]) + (u64::from(raw) << 16);
-                own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
-            }
-            Ok(())
-        });
-        walked.expect("the walk does not fail");
-    }
+    let mut costs = vec![0u64; quantizer.layout.blocks.len()];
+    IndexWalk { quantizer, first_channel, channels }.each(walk, |position| {
+        let table_of = prepared.model.table_of(position.subband);
+        let has_sign = position.subband > 0 || signed;
+        prepared.model.bins(position.subband, first_channel, &position.neighbours, bins);
+        for &slot in position.kept {
+            let magnitude = values[position.at(slot)].unsigned_abs();
+            costs[position.subband] += prepared.cost(table_of[bins[slot] as usize], magnitude, has_sign);
+            position.own[slot] = capped(magnitude);
+        }
+    });
     costs
 }
 
@@ -211,52 +181,34 @@ pub(crate) fn trade_activity(
     indices: &mut IndexBlocks,
     scratch: &mut ActivityScratch,
 ) {
-    let ActivityScratch { rows, bins, kept, .. } = scratch;
-    let (layout, channels) = (&quantizer.layout, indices.channels());
-    rows.reset(layout.plane(), channels);
+    let ActivityScratch { walk, bins, .. } = scratch;
+    let channels = indices.channels();
     bins.resize(channels, 0);
     let signed = has_negative_approximation(quantizer, indices);
-    for subband in 0..layout.blocks.len() {
-        keep(kept, quantizer, subband, first_channel, channels);
-        let sign_bits = u32::from(subband > 0 || signed);
-        let length = layout.blocks[subband].len();
-        let scaled = &scaled[layout.blocks[subband].offset * channels..][..length * channels];
-        let blocks = indices.subband_mut(layout, subband);
-        let walked = Places { layout }.for_each(subband, |offset, places, place| {
-            let (neighbours, own) = rows.at(places, place);
-            prepared.model.bins(subband, first_channel, &neighbours, bins);
-            for &slot in &*kept {
-                let at = slot * length + offset;
-                let costs = &prepared.costs[prepared.model.table_of(subband)[bins[slot] as usize] as usize];
-                let magnitude = trade.choose(scaled[at], blocks[at].unsigned_abs(), |magnitude| {
-                    let class = class(magnitude);
-                    let raw = if class > 0 { rest_bits(magnitude, class) + sign_bits } else { 0 };
-                    u64::from(costs[class as usize]) + (u64::from(raw) << COST_BITS)
-                });
-                blocks[at] = blocks[at].signum() * magnitude as i32;
-                own[slot] = magnitude.min(NEIGHBOUR_CAP) as u8;
-            }
-            Ok(())
-        });
-        walked.expect("the walk does not fail");
-    }
+    let values = indices.values_mut();
+    IndexWalk { quantizer, first_channel, channels }.each(walk, |position| {
+        let table_of = prepared.model.table_of(position.subband);
+        let has_sign = position.subband > 0 || signed;
+        prepared.model.bins(position.subband, first_channel, &position.neighbours, bins);
+        for &slot in position.kept {
+            let (at, table) = (position.at(slot), table_of[bins[slot] as usize]);
+            let cost = |magnitude| prepared.cost(table, magnitude, has_sign);
+            let magnitude = trade.choose(scaled[at], values[at].unsigned_abs(), cost);
+            values[at] = values[at].signum() * magnitude as i32;
+            position.own[slot] = capped(magnitude);
+        }
+    });
 }
 
 fn has_negative_approximation(quantizer: &PlaneQuantizer, indices: &IndexBlocks) -> bool {
     (0..indices.channels()).any(|slot| indices.block(&quantizer.layout, 0, slot).iter().any(|&index| index < 0))
 }
 
-/// The slots whose channels keep a subband.
-fn keep(kept: &mut Vec<usize>, quantizer: &PlaneQuantizer, subband: usize, first_channel: usize, channels: usize) {
-    kept.clear();
-    kept.extend((0..channels).filter(|slot| quantizer.coding.keeps(first_channel + slot, subband)));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::coding::Coding;
-    use crate::entropy::{ActivityCounts, Moments, count_moments, for_each_index};
+    use crate::entropy::{ActivityCounts, Moments, count_moments};
     use crate::mask::ChannelMask;
     use crate::quantize::Steps;
     use crate::wavelet::{Wavelet, subband_count};
@@ -301,17 +253,14 @@ mod tests {
     }
 
     fn model(quantizer: &PlaneQuantizer, channels: usize, indices: &IndexBlocks) -> ActivityModel {
-        let layout = &quantizer.layout;
-        let subbands = layout.blocks.len();
-        let at = |subband, channel, offset: usize| indices.block(layout, subband, channel)[offset];
-        let keeps = |channel, subband| quantizer.coding.keeps(channel, subband);
-        let mut rows = MagnitudeRows::default();
-        let mut moments = vec![Moments::NONE; subbands * channels];
-        for_each_index(layout, channels, at, keeps, &mut rows, |subband, channel, neighbours, index| {
+        let walk = IndexWalk { quantizer, first_channel: 0, channels };
+        let mut scratch = WalkScratch::default();
+        let mut moments = vec![Moments::NONE; quantizer.layout.blocks.len() * channels];
+        walk.each_index(indices, &mut scratch, |subband, channel, neighbours, index| {
             count_moments(&mut moments[subband * channels + channel], neighbours, index);
         });
         let mut counts = ActivityCounts::fit(&moments, channels);
-        for_each_index(layout, channels, at, keeps, &mut rows, |subband, channel, neighbours, index| {
+        walk.each_index(indices, &mut scratch, |subband, channel, neighbours, index| {
             counts.count(subband, channel, neighbours, index);
         });
         counts.finish(false)

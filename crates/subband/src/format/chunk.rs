@@ -1,16 +1,13 @@
 //! The payload of a chunk: indices of some channels of one map (FORMAT.md, "Chunk payload").
 
-use super::bytes::{ByteReader, put_varint};
+use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, MAX_LANE_BITS, MAX_MAGNITUDE,
+    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, FrequencyTable, MAX_MAGNITUDE,
     RansDecoder, RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
-
-/// Bit of the first byte that says that raw bits follow; the lanes are in the bits below.
-const HAS_RAW_BITS: u8 = 1 << 3;
 
 /// Context tables in the forms that coding looks up.
 #[derive(Debug, Clone)]
@@ -36,6 +33,22 @@ impl PreparedTables {
             contexts.tables().iter().map(|table| table.certain().is_none().then(|| DecodeTable::new(table))).collect();
         PreparedTables { decode, ..PreparedTables::for_encoding(contexts) }
     }
+
+    /// What an index costs in a table, in units of 2^-16 bits, raw bits included.
+    fn cost(&self, table: u8, index: i32) -> u64 {
+        let (table, costs) = (&self.contexts.tables()[table as usize], &self.costs[table as usize]);
+        let token = token_of(table, index);
+        // A table of a stream has no escape, and what it has no token for must not be chosen.
+        let impossible = if table.frequency(token) > 0 { 0 } else { u64::from(u32::MAX) };
+        u64::from(costs[token as usize]) + ((u64::from(raw_bits(token)) + impossible) << COST_BITS)
+    }
+}
+
+/// The token that codes an index: its own if it has a share in the table.
+#[inline]
+fn token_of(table: &FrequencyTable, index: i32) -> u8 {
+    let token = token(index);
+    if table.frequency(token) > 0 { token } else { ESCAPE }
 }
 
 /// Working memory for chunks; one for each thread.
@@ -59,7 +72,6 @@ pub(crate) fn encode_chunk(
     tokens.clear();
     runs.clear();
     raw.clear();
-    let mut has_raw = false;
     let mut cost = 0u64;
     for subband in 0..quantizer.layout.blocks.len() {
         for slot in 0..indices.channels() {
@@ -73,14 +85,10 @@ pub(crate) fn encode_chunk(
             let certain = table.certain().is_some();
             let costs = &prepared.costs[number as usize];
             for &index in block {
-                let mut token = token(index);
-                if table.frequency(token) == 0 {
-                    debug_assert!(table.frequency(ESCAPE) > 0, "tables of a stream hold all its tokens");
-                    token = ESCAPE;
-                }
+                let token = token_of(table, index);
+                debug_assert!(table.frequency(token) > 0, "tables of a stream hold all its tokens");
                 if raw_bits(token) > 0 {
                     raw.write(raw_value(index, token), raw_bits(token));
-                    has_raw = true;
                 }
                 if !certain {
                     cost += u64::from(costs[token as usize]);
@@ -92,13 +100,8 @@ pub(crate) fn encode_chunk(
             }
         }
     }
-    let lane_bits = lane_bits_for(cost >> 16);
-    out.push(lane_bits as u8 | if has_raw { HAS_RAW_BITS } else { 0 });
-    if has_raw {
-        let raw = raw.finish();
-        put_varint(out, raw.len() as u64);
-        out.extend_from_slice(raw);
-    }
+    let lane_bits = lane_bits_for(cost >> COST_BITS);
+    begin_payload(lane_bits, 0, raw.finish(), out);
     RansEncoder { tables: &prepared.encode }.encode(runs, tokens, lane_bits, out);
 }
 
@@ -111,20 +114,9 @@ pub(crate) fn decode_chunk(
     scratch: &mut OrderZeroScratch,
     indices: &mut IndexBlocks,
 ) -> Result<()> {
-    let mut reader = ByteReader::new(payload, "chunk payload");
-    let mode = reader.u8()?;
-    let lane_bits = u32::from(mode & 7);
-    if mode & !(HAS_RAW_BITS | 7) != 0 || lane_bits > MAX_LANE_BITS {
-        return Err(Error::corrupt(format!("unknown coding mode {mode:#x} of a chunk")));
-    }
-    let raw = if mode & HAS_RAW_BITS != 0 {
-        let length = reader.varint()?;
-        reader.take(length)?
-    } else {
-        &[]
-    };
+    let PayloadParts { lane_bits, raw, words, .. } = PayloadParts::of(payload, 0)?;
     let mut raw_reader = BitReader::new(raw);
-    let mut decoder = RansDecoder::new(reader.rest(), lane_bits)?;
+    let mut decoder = RansDecoder::new(words, lane_bits)?;
 
     for subband in 0..quantizer.layout.blocks.len() {
         for slot in 0..indices.channels() {
@@ -174,13 +166,9 @@ pub(crate) fn order_zero_costs(
         if !quantizer.coding.keeps(channel, subband) {
             return 0;
         }
-        let number = prepared.contexts.table_of(subband, channel) as usize;
-        let (table, costs) = (&prepared.contexts.tables()[number], &prepared.costs[number]);
-        let cost = |&index: &i32| {
-            let token = if table.frequency(token(index)) > 0 { token(index) } else { ESCAPE };
-            u64::from(costs[token as usize]) + (u64::from(raw_bits(token)) << 16)
-        };
-        indices.block(&quantizer.layout, subband, slot).iter().map(cost).sum()
+        let table = prepared.contexts.table_of(subband, channel);
+        let block = indices.block(&quantizer.layout, subband, slot);
+        block.iter().map(|&index| prepared.cost(table, index)).sum()
     };
     let cost = |subband| (0..indices.channels()).map(|slot| cost_of_block(subband, slot)).sum();
     (0..quantizer.layout.blocks.len()).map(cost).collect()
@@ -203,20 +191,12 @@ pub(crate) fn trade_order_zero(
             if !quantizer.coding.keeps(channel, subband) {
                 continue;
             }
-            let number = prepared.contexts.table_of(subband, channel) as usize;
-            let (table, costs) = (&prepared.contexts.tables()[number], &prepared.costs[number]);
+            let table = prepared.contexts.table_of(subband, channel);
             let scaled = &scaled[block.offset * indices.channels() + slot * block.len()..][..block.len()];
             for (index, &scaled) in indices.block_mut(layout, subband, slot).iter_mut().zip(scaled) {
                 let sign = index.signum();
-                let magnitude = trade.choose(scaled, index.unsigned_abs(), |magnitude| {
-                    let token = token(sign * magnitude as i32);
-                    let token = if table.frequency(token) > 0 { token } else { ESCAPE };
-                    // A table of a stream has no escape, and what it has no token for cannot be chosen.
-                    let impossible = if table.frequency(token) > 0 { 0 } else { u64::from(u32::MAX) };
-                    u64::from(costs[token as usize])
-                        + (u64::from(raw_bits(token)) << COST_BITS)
-                        + (impossible << COST_BITS)
-                });
+                let cost = |magnitude| prepared.cost(table, sign * magnitude as i32);
+                let magnitude = trade.choose(scaled, index.unsigned_abs(), cost);
                 *index = sign * magnitude as i32;
             }
         }
