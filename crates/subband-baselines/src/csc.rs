@@ -14,28 +14,17 @@
 use crate::Layout;
 use crate::bits::{BitReader, BitWriter};
 use crate::error::{Error, Result};
+use crate::run_value::Pairs;
 
 const RUN_BITS: u32 = 4;
-const LONGEST: u32 = (1 << RUN_BITS) - 1;
 
 pub fn encode(indices: &[i16], layout: Layout) -> Vec<u8> {
-    let width = layout.width;
+    let pairs = Pairs { run_bits: RUN_BITS, width: layout.width };
     let mut entries = BitWriter::default();
     let mut ends = Vec::with_capacity(layout.rows);
     let mut count = 0u32;
     for row in indices.chunks_exact(layout.columns.max(1)) {
-        let mut run = 0;
-        let end = row.iter().rposition(|&index| index != 0).map_or(0, |last| last + 1);
-        for &index in &row[..end] {
-            if index == 0 && run < LONGEST {
-                run += 1;
-            } else {
-                entries.put(run, RUN_BITS);
-                entries.put(width.to_word(index), width.bits());
-                count += 1;
-                run = 0;
-            }
-        }
+        count += pairs.write(row, &mut entries);
         ends.push(count);
     }
     let mut writer = BitWriter::default();
@@ -51,7 +40,7 @@ pub fn encode(indices: &[i16], layout: Layout) -> Vec<u8> {
 }
 
 pub fn decode(bytes: &[u8], layout: Layout) -> Result<Vec<i16>> {
-    let (count, width) = (layout.count()?, layout.width);
+    let (count, pairs) = (layout.count()?, Pairs { run_bits: RUN_BITS, width: layout.width });
     let rows = if layout.columns == 0 { 0 } else { layout.rows };
     let mut pointers = BitReader::new(bytes);
     let pointer_bits = pointers.take(6)?;
@@ -72,17 +61,7 @@ pub fn decode(bytes: &[u8], layout: Layout) -> Result<Vec<i16>> {
         done = end;
         let mut at = 0;
         for _ in 0..length {
-            let run = entries.take(RUN_BITS)?;
-            let index = width.index_of_word(entries.take(width.bits())?);
-            if index == 0 && run < LONGEST {
-                return Err(Error::corrupt(format!("a zero follows a run of {run}: allowed after {LONGEST} only")));
-            }
-            at += run as usize;
-            let Some(place) = row.get_mut(at) else {
-                return Err(Error::corrupt(format!("a row has more than {} values", layout.columns)));
-            };
-            *place = index;
-            at += 1;
+            at = pairs.read(&mut entries, row, at)?;
         }
     }
     pointers.align(8)?;

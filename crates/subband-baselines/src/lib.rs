@@ -26,6 +26,7 @@ mod ebpc;
 mod error;
 mod huffman;
 mod package_merge;
+mod run_value;
 mod seg;
 mod zrle;
 mod zvc;

@@ -8,25 +8,14 @@
 
 use crate::Width;
 use crate::bits::{BitReader, BitWriter};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::run_value::Pairs;
 
 const RUN_BITS: u32 = 5;
-const LONGEST: u32 = (1 << RUN_BITS) - 1;
 
 pub fn encode(indices: &[i16], width: Width) -> Vec<u8> {
     let mut writer = BitWriter::default();
-    let mut run = 0;
-    // Zeros at the end are left out.
-    let end = indices.iter().rposition(|&index| index != 0).map_or(0, |last| last + 1);
-    for &index in &indices[..end] {
-        if index == 0 && run < LONGEST {
-            run += 1;
-        } else {
-            writer.put(run, RUN_BITS);
-            writer.put(width.to_word(index), width.bits());
-            run = 0;
-        }
-    }
+    Pairs { run_bits: RUN_BITS, width }.write(indices, &mut writer);
     writer.finish()
 }
 
@@ -36,17 +25,7 @@ pub fn decode(bytes: &[u8], count: usize, width: Width) -> Result<Vec<i16>> {
     let mut at = 0;
     // A whole byte of padding is never written, and a pair has more bits than a byte.
     while reader.bits_left() >= 8 {
-        let run = reader.take(RUN_BITS)?;
-        let index = width.index_of_word(reader.take(width.bits())?);
-        if index == 0 && run < LONGEST {
-            return Err(Error::corrupt(format!("a zero follows a run of {run}: allowed after {LONGEST} only")));
-        }
-        at += run as usize;
-        let Some(place) = indices.get_mut(at) else {
-            return Err(Error::corrupt(format!("runs and values are more than {count}")));
-        };
-        *place = index;
-        at += 1;
+        at = Pairs { run_bits: RUN_BITS, width }.read(&mut reader, &mut indices, at)?;
     }
     reader.finish()?;
     Ok(indices)

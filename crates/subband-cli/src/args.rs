@@ -47,9 +47,13 @@ impl Threads {
     /// Runs `work` with the parallel loops inside it on this many threads.
     pub fn run<R: Send>(self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
         let Some(threads) = self.threads else { return work() };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build();
-        pool.context("cannot start threads")?.install(work)
+        pool(threads.into())?.install(work)
     }
+}
+
+/// So many threads.
+pub fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start threads")
 }
 
 /// Where CIFAR-10 is.

@@ -139,22 +139,26 @@ impl Job<'_> {
         // 1. Transform and quantize every chunk.
         let mut chunks = self.quantize(&quantizer)?;
 
-        // 2. Count tokens and make the tables, unless a profile brings them.
-        let from_profile = model.is_some();
-        let (source, model) = model.unwrap_or_else(|| {
-            quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
-            self.stream_model(&quantizer, &chunks)
-        });
-        let mut coder = ChunkCoder::for_encoding(model);
-        let mut source = source;
-        if self.rdo > 0.0 && !quantizer.coding.lossless {
-            chunks = self.optimize(&quantizer, &coder, chunks)?;
-            // The tables of a stream hold what is in it.
-            if !from_profile {
-                let (anew, model) = self.stream_model(&quantizer, &chunks);
-                (source, coder) = (anew, ChunkCoder::for_encoding(model));
+        // 2. Make the tables, unless a profile brings them. Optimised indices get tables of their own.
+        let optimised = self.rdo > 0.0 && !quantizer.coding.lossless;
+        let (source, coder) = match model {
+            Some((source, model)) => {
+                let coder = ChunkCoder::for_encoding(model);
+                if optimised {
+                    chunks = self.optimize(&quantizer, &coder, chunks)?;
+                }
+                (source, coder)
             }
-        }
+            None => {
+                quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
+                let mut model = self.stream_model(&quantizer, &chunks);
+                if optimised {
+                    chunks = self.optimize(&quantizer, &ChunkCoder::for_encoding(model), chunks)?;
+                    model = self.stream_model(&quantizer, &chunks);
+                }
+                (TableSource::Stream(quantizer.coding.clone(), model.clone()), ChunkCoder::for_encoding(model))
+            }
+        };
 
         // 3. Code every chunk.
         let payloads =
@@ -183,11 +187,10 @@ impl Job<'_> {
         Ok(Compressed { report: Report { error, ..report }, bytes })
     }
 
-    fn stream_model(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> (TableSource, EntropyModel) {
+    fn stream_model(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> EntropyModel {
         let indices: Vec<(usize, &IndexBlocks)> =
             chunks.iter().enumerate().map(|(i, c)| (self.grid.chunk(i).first_channel, &c.indices)).collect();
-        let model = choose_model(quantizer, self.grid.geometry.channels, &indices, self.effort);
-        (TableSource::Stream(quantizer.coding.clone(), model.clone()), model)
+        choose_model(quantizer, self.grid.geometry.channels, &indices, self.effort)
     }
 
     fn optimize(
@@ -316,25 +319,15 @@ impl Job<'_> {
     }
 
     fn report(&self, coding: &Coding, chunks: &[QuantizedChunk], bytes: usize) -> Report {
-        let values = self.grid.geometry.values();
-        let zeros: usize =
-            chunks.iter().map(|chunk| chunk.indices.values().iter().filter(|&&index| index == 0).count()).sum();
-        let per_value = |x: f64| if values == 0 { 0.0 } else { x / values as f64 };
-        let bits_per_value = per_value(8.0 * bytes as f64);
-        let dtype_bits = 8.0 * self.tensor.dtype().size_bytes() as f64;
+        let zeros = chunks.iter().map(|chunk| chunk.indices.values().iter().filter(|&&index| index == 0).count()).sum();
         Report {
-            values,
-            bytes,
-            bits_per_value,
-            ratio: if values == 0 { 0.0 } else { dtype_bits / bits_per_value },
             step: match coding.steps {
                 Steps::Uniform(step) if !coding.lossless => Some(step),
                 _ => None,
             },
-            zeros: per_value(zeros as f64),
             saturated: chunks.iter().map(|chunk| chunk.saturated).sum(),
             replaced: chunks.iter().map(|chunk| chunk.replaced).sum(),
-            error: None,
+            ..Report::of_size(self.tensor.dtype(), self.grid.geometry.values(), zeros, bytes)
         }
     }
 }

@@ -26,6 +26,26 @@ pub struct Report {
     pub error: Option<ErrorReport>,
 }
 
+impl Report {
+    /// The sizes of a stream of so many values, of which some are zero; nothing clamped or measured, no step.
+    pub(crate) fn of_size(dtype: DType, values: usize, zeros: usize, bytes: usize) -> Self {
+        let per_value = |x: f64| if values == 0 { 0.0 } else { x / values as f64 };
+        let bits_per_value = per_value(8.0 * bytes as f64);
+        let dtype_bits = 8.0 * dtype.size_bytes() as f64;
+        Report {
+            values,
+            bytes,
+            bits_per_value,
+            ratio: if values == 0 { 0.0 } else { dtype_bits / bits_per_value },
+            step: None,
+            zeros: per_value(zeros as f64),
+            saturated: 0,
+            replaced: 0,
+            error: None,
+        }
+    }
+}
+
 /// Errors of a decoded tensor against the original (with non-finite values replaced).
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 #[non_exhaustive]

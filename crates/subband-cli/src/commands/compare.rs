@@ -153,9 +153,9 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     }
     match rows.iter().filter(|row| !row.verified).collect::<Vec<_>>().as_slice() {
         [] => Ok(()),
-        [first, ..] => bail!(
+        wrong @ [first, ..] => bail!(
             "{} of {} rows did not come back right, the first {} {} on {}",
-            rows.iter().filter(|row| !row.verified).count(),
+            wrong.len(),
             rows.len(),
             first.codec,
             first.effort,
@@ -255,12 +255,7 @@ fn of_files(args: &Args) -> Result<NamedTensors> {
 }
 
 /// The maps of all images at each tap, `[N, C, H, W]`.
-fn of_network(
-    network: &Network,
-    images: &Dataset,
-    taps: Taps,
-    profile: Option<&Profile>,
-) -> Result<Vec<(String, Tensor)>> {
+fn of_network(network: &Network, images: &Dataset, taps: Taps, profile: Option<&Profile>) -> Result<NamedTensors> {
     let positions: Vec<usize> = (0..images.len()).collect();
     let batch = images.batch(&positions)?;
     for skipped in &batch.skipped {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::coder::{Check, Contender, Decoded, Input};
 use super::row::Row;
 use super::sample::{Distortion, Sample};
+use crate::args;
 
 /// How often a coder runs.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +28,7 @@ impl Repeats {
 
 /// Measures `contender` on the threads that it asks for.
 pub fn measure(mut contender: Contender, sample: &Sample, repeats: Repeats, peak_bytes: Option<u64>) -> Result<Row> {
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(contender.threads).build().context("cannot start threads")?;
+    let pool = args::pool(contender.threads)?;
     let run = pool.install(|| run(&mut contender, sample, repeats));
     let run = run.with_context(|| format!("{}: {} {}", sample.name, contender.codec, contender.effort))?;
     let values = sample.values.len();

@@ -16,6 +16,7 @@ use subband::Wavelet;
 use super::coder::{Coder, Decoded, of_sample};
 use super::sample::{Quantization, Sample, StepRule};
 use super::synthetic;
+use crate::args;
 
 /// Arguments of the child.
 #[derive(Debug, clap::Args)]
@@ -49,15 +50,14 @@ pub fn peak_of(folder: &Path, key: &str, threads: usize) -> Result<Option<u64>> 
 }
 
 /// What the child does: prints the peak.
-pub fn peak_in_this_process(args: &PeakArgs) -> Result<String> {
-    let sample = Sample::load(&args.folder)?;
+pub fn peak_in_this_process(wanted: &PeakArgs) -> Result<String> {
+    let sample = Sample::load(&wanted.folder)?;
     let find = |sample: &Sample| -> Result<_> {
-        let all = of_sample(sample, args.threads, &[])?;
-        Ok(all.into_iter().find(|contender| contender.key() == args.key))
+        let all = of_sample(sample, wanted.threads, &[])?;
+        Ok(all.into_iter().find(|contender| contender.key() == wanted.key))
     };
-    let mut contender = find(&sample)?.with_context(|| format!("no contender is {:?}", args.key))?;
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(contender.threads).build().context("cannot start threads")?;
+    let mut contender = find(&sample)?.with_context(|| format!("no contender is {:?}", wanted.key))?;
+    let pool = args::pool(contender.threads)?;
     let how = Quantization { wavelet: Wavelet::Haar, levels: 2, step: StepRule::Scale(0.5), width: None };
     let small = Sample::new("small".into(), &synthetic::small(), &how, None)?;
     if let Some(mut contender) = find(&small)? {

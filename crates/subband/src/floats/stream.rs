@@ -77,7 +77,7 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
     for (_, counts) in &parts {
         histograms.iter_mut().zip(counts).for_each(|(sum, counts)| sum.add(counts));
     }
-    let zeros: u64 = histograms.iter().map(|histogram| u64::from(histogram.counts[0])).sum();
+    let zeros: usize = histograms.iter().map(|histogram| histogram.counts[0] as usize).sum();
 
     // 3. Tables, then the payloads.
     let tables = ContextTables::for_contexts(&histograms, MAX_TABLES);
@@ -97,19 +97,7 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
         chunk_lengths: payloads.iter().map(Vec::len).collect(),
     };
     let bytes = join_stream(&header, &payloads);
-    let per_value = |x: f64| if values == 0 { 0.0 } else { x / values as f64 };
-    let bits_per_value = per_value(8.0 * bytes.len() as f64);
-    let report = Report {
-        values,
-        bytes: bytes.len(),
-        bits_per_value,
-        ratio: if values == 0 { 0.0 } else { 8.0 * tensor.dtype().size_bytes() as f64 / bits_per_value },
-        step: None,
-        zeros: per_value(zeros as f64),
-        saturated: 0,
-        replaced: 0,
-        error: None,
-    };
+    let report = Report::of_size(tensor.dtype(), values, zeros, bytes.len());
     Ok(Compressed { bytes, report })
 }
 
