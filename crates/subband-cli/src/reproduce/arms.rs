@@ -74,7 +74,7 @@ pub struct Plan {
 }
 
 /// Prices of a bit per value, the points of a curve, in the order they run: the middle first.
-const LAMBDAS: [f64; 5] = [0.4, 0.7, 0.2, 1.2, 2.0];
+const LAMBDAS: [f64; 5] = [0.4, 0.2, 0.7, 0.1, 1.2];
 const RETAIN: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
 const FIXED: [SelectionMethod; 3] = [SelectionMethod::Random, SelectionMethod::First, SelectionMethod::Energy];
 
