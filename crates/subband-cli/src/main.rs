@@ -9,6 +9,8 @@ mod compare;
 mod config_file;
 mod curves;
 mod evaluation_report;
+mod html;
+mod map_picture;
 mod models;
 mod network;
 mod output;

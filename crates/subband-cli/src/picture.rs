@@ -1,9 +1,9 @@
-//! The picture of `subband demo`: a few channels of one map, their subbands, the decoded map and the error.
+//! A picture of a map: a few channels of one map, their subbands, the decoded map and the error.
 
 use font8x8::legacy::BASIC_LEGACY;
 use image::{Rgb, RgbImage};
 
-/// Side of the square a plane is drawn in, in pixels.
+/// Side of the square a plane of any size is drawn in, in pixels.
 const TILE: usize = 224;
 /// Space between the tiles.
 const GAP: usize = 16;
@@ -16,7 +16,7 @@ const LINE: usize = LETTER + 10;
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 const INK: Rgb<u8> = Rgb([32, 32, 32]);
 
-/// One channel of a map: square planes of `side * side` values, row by row.
+/// One channel of a map: planes of `height * width` values, row by row.
 pub struct Channel {
     pub index: usize,
     pub map: Vec<f32>,
@@ -26,7 +26,7 @@ pub struct Channel {
 }
 
 /// Draws a row a channel under the lines of `title`, with the lines between the subbands of `levels` levels.
-pub fn draw(title: &[String], side: usize, levels: u8, channels: &[Channel]) -> RgbImage {
+pub fn draw(title: &[String], size: [usize; 2], levels: u8, channels: &[Channel]) -> RgbImage {
     let heads = ["map", "subbands", "decoded", "error x4"];
     let left = 4 * LETTER + GAP;
     let top = GAP + (title.len() + 1) * LINE;
@@ -49,38 +49,48 @@ pub fn draw(title: &[String], side: usize, levels: u8, channels: &[Channel]) -> 
         let largest = channel.subbands.iter().fold(0.0_f32, |m, v| m.max(v.abs())).max(f32::MIN_POSITIVE);
         let shade = |plane: &[f32], i: usize| sequential((plane[i] - low) / range);
         let tile = |column: usize| (left + column * (TILE + GAP), y);
-        plane(&mut picture, tile(0), side, |i| shade(&channel.map, i));
+        plane(&mut picture, tile(0), size, |i| shade(&channel.map, i));
         // Details are far smaller than LL: the logarithm shows both.
-        plane(&mut picture, tile(1), side, |i| {
+        plane(&mut picture, tile(1), size, |i| {
             let value = channel.subbands[i];
             diverging(value.signum() * (1.0 + value.abs()).ln() / (1.0 + largest).ln())
         });
-        subband_lines(&mut picture, tile(1), side, levels);
-        plane(&mut picture, tile(2), side, |i| shade(&channel.decoded, i));
-        plane(&mut picture, tile(3), side, |i| diverging(4.0 * (channel.decoded[i] - channel.map[i]) / range));
+        subband_lines(&mut picture, tile(1), size, levels);
+        plane(&mut picture, tile(2), size, |i| shade(&channel.decoded, i));
+        plane(&mut picture, tile(3), size, |i| diverging(4.0 * (channel.decoded[i] - channel.map[i]) / range));
     }
     picture
 }
 
-fn plane(picture: &mut RgbImage, (left, top): (usize, usize), side: usize, color: impl Fn(usize) -> Rgb<u8>) {
+fn plane(
+    picture: &mut RgbImage,
+    (left, top): (usize, usize),
+    [height, width]: [usize; 2],
+    color: impl Fn(usize) -> Rgb<u8>,
+) {
     for y in 0..TILE {
         for x in 0..TILE {
-            let value = color(y * side / TILE * side + x * side / TILE);
+            let value = color(y * height / TILE * width + x * width / TILE);
             picture.put_pixel((left + x) as u32, (top + y) as u32, value);
         }
     }
 }
 
-fn subband_lines(picture: &mut RgbImage, (left, top): (usize, usize), side: usize, levels: u8) {
-    let mut size = side;
+fn subband_lines(picture: &mut RgbImage, (left, top): (usize, usize), size: [usize; 2], levels: u8) {
+    let [mut height, mut width] = size;
     for _ in 0..levels {
-        let (extent, low) = (size * TILE / side, size.div_ceil(2));
-        let at = low * TILE / side;
-        for i in 0..extent {
-            picture.put_pixel((left + at) as u32, (top + i) as u32, INK);
-            picture.put_pixel((left + i) as u32, (top + at) as u32, INK);
+        let [low_height, low_width] = [height.div_ceil(2), width.div_ceil(2)];
+        let pixels = |part: usize, whole: usize| part * TILE / whole;
+        // A plane of one row or column is not split in that direction.
+        if low_width < width {
+            let x = left + pixels(low_width, size[1]);
+            (0..pixels(height, size[0])).for_each(|y| picture.put_pixel(x as u32, (top + y) as u32, INK));
         }
-        size = low;
+        if low_height < height {
+            let y = top + pixels(low_height, size[0]);
+            (0..pixels(width, size[1])).for_each(|x| picture.put_pixel((left + x) as u32, y as u32, INK));
+        }
+        [height, width] = [low_height, low_width];
     }
 }
 
@@ -126,7 +136,7 @@ mod tests {
     fn a_plane_is_drawn_where_its_head_says() {
         let map: Vec<f32> = (0..64).map(|i| (i % 8) as f32).collect();
         let channel = Channel { index: 3, subbands: map.clone(), decoded: map.clone(), map };
-        let picture = draw(&["a title".to_owned()], 8, 1, &[channel]);
+        let picture = draw(&["a title".to_owned()], [8, 8], 1, &[channel]);
         let (left, top) = ((4 * LETTER + GAP) as u32, (GAP + 2 * LINE) as u32);
         assert_eq!(*picture.get_pixel(left, top), Rgb([68, 1, 84]));
         assert_eq!(*picture.get_pixel(left + TILE as u32 - 1, top), Rgb([253, 231, 37]));

@@ -1,5 +1,7 @@
 //! Plots as SVG: named series over a common x axis, in panels one above the other.
 
+mod bars;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,6 +10,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::output;
+
+pub use bars::Bars;
 
 /// A picture of one or more panels.
 #[derive(Clone, Debug, PartialEq)]

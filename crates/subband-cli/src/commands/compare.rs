@@ -17,7 +17,7 @@ use crate::network::{NetworkArgs, Part};
 use crate::output::{self, Output, Unfinished};
 use crate::progress::Bars;
 use crate::tensor_file::TensorFile;
-use crate::{Ui, models};
+use crate::{Ui, html, models};
 
 /// Measure this codec and others on the same tensors
 #[derive(Debug, clap::Args)]
@@ -110,6 +110,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 
+    /// Write a page with tables and the chart to this HTML file; it needs no network to be read
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
     #[command(flatten)]
     threads: Threads,
 }
@@ -125,8 +129,8 @@ fn index_bits(text: &str) -> Result<Width, String> {
 pub fn run(args: Args, ui: Ui) -> Result<()> {
     // A report can be made again: it may be overwritten.
     let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(path, true)).transpose();
-    let (json, csv, plot) = (open(&args.json)?, open(&args.csv)?, open(&args.plot)?);
-    let outputs = [&json, &csv, &plot].into_iter().flatten().filter(|output| output.is_stdout()).count();
+    let (json, csv, plot, report) = (open(&args.json)?, open(&args.csv)?, open(&args.plot)?, open(&args.report)?);
+    let outputs = [&json, &csv, &plot, &report].into_iter().flatten().filter(|output| output.is_stdout()).count();
     ensure!(outputs <= 1, "{outputs} files are standard output: allowed is one");
 
     let mut bars = Bars::new(ui.quiet);
@@ -147,6 +151,18 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         let svg = compare::plot(&rows).to_svg()?;
         plot.write_all(svg.as_bytes()).context("cannot write the plot")?;
         plot.commit()?;
+    }
+    if let Some(mut report) = report {
+        let mut page = html::of_comparison(&rows, count)?;
+        page.provenance = vec![
+            ("command".into(), html::command_line()),
+            ("version".into(), format!("subband {}", env!("CARGO_PKG_VERSION"))),
+        ];
+        if let Some(profile) = &profile {
+            page.provenance.push(("profile".into(), format!("hash {}", profile.hash())));
+        }
+        page.write(&mut report)?;
+        report.commit()?;
     }
     if !ui.quiet {
         output::print(&compare::summary(&rows, count), outputs > 0)?;

@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use subband::Effort;
-use subband_nn::evaluate::{EvaluateOptions, evaluate};
+use anyhow::{Result, ensure};
+use subband::{Effort, Profile, TapProfile};
+use subband_nn::Network;
+use subband_nn::data::Dataset;
+use subband_nn::evaluate::{EvaluateOptions, Evaluation, evaluate};
 
 use crate::args::{self, Threads};
-use crate::network::{NetworkArgs, Part};
+use crate::html::TapPicture;
+use crate::network::{NetworkArgs, Part, Source};
+use crate::output::Output;
 use crate::progress::Bars;
-use crate::{Ui, evaluation_report, models, output};
+use crate::{Ui, evaluation_report, html, map_picture, models, output};
 
 /// Measure accuracy and rate with a profile in the network
 #[derive(Debug, clap::Args)]
@@ -24,6 +28,7 @@ Examples:
   subband eval --model resnet20-cifar10 --limit 1000
   subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp
   subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp --limit 1000 --json out.json
+  subband eval --limit 1000 --report eval.html --pictures layer1.0,layer3.1
   subband eval --network resnet18 --weights r18.safetensors --profile r18.sbp --data imagenet/val")]
 pub struct Args {
     #[command(flatten)]
@@ -39,6 +44,18 @@ pub struct Args {
     /// Write the figures as JSON to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write a page with tables, charts and pictures to this HTML file; it needs no network to be read
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Taps whose maps the page shows, separated by commas, or `all` [default: the first, the middle and the last]
+    #[arg(long, value_name = "TAPS", value_delimiter = ',', requires = "report")]
+    pictures: Vec<String>,
+
+    /// Image whose maps the page shows, from 0
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "report")]
+    picture_image: u32,
 
     /// Work of the entropy coder: fast or default; default takes fewer bytes
     #[arg(long, value_name = "EFFORT", default_value_t)]
@@ -58,7 +75,12 @@ pub struct Args {
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
     // A report can be made again: unlike compressed files and profiles it may be overwritten.
-    let json = args.json.as_deref().map(|path| output::Output::create(path, true)).transpose()?;
+    let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(path, true)).transpose();
+    let (json, report) = (open(&args.json)?, open(&args.report)?);
+    ensure!(
+        ![&json, &report].iter().all(|output| output.as_ref().is_some_and(Output::is_stdout)),
+        "--json and --report are both standard output: allowed is one"
+    );
     let source = args.network.source(args.model.as_deref().unwrap_or(models::DEFAULT))?;
     let profile = args.profile.as_ref().or(source.profile.as_ref());
     let profile = profile.ok_or_else(|| args::usage("--weights needs --profile: what their maps are coded with"))?;
@@ -68,6 +90,13 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if let Some(limit) = args.limit {
         images = images.limit(limit as usize);
     }
+    let pictured = pictured(&args.pictures, &profile)?;
+    ensure!(
+        args.report.is_none() || (args.picture_image as usize) < images.len(),
+        "--picture-image {}: there are {} images, the first is 0",
+        args.picture_image,
+        images.len()
+    );
     let options = EvaluateOptions::default()
         .with_weights(source.weights.display().to_string())
         .with_effort(args.effort)
@@ -85,5 +114,52 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         evaluation_report::write_json(&found, &mut json)?;
         json.commit()?;
     }
+    if let Some(mut report) = report {
+        to_stderr |= report.is_stdout();
+        let pictures = pictures(&network, &images, args.picture_image as usize, &pictured)?;
+        let mut page = html::of_evaluation(&found, &profile, pictures)?;
+        page.provenance = provenance(&found, &source)?;
+        page.write(&mut report)?;
+        report.commit()?;
+    }
     if ui.quiet { Ok(()) } else { output::print(&evaluation_report::text(&found), to_stderr) }
+}
+
+/// The taps of `profile` that are asked for by name.
+fn pictured<'a>(names: &[String], profile: &'a Profile) -> Result<Vec<&'a TapProfile>> {
+    let taps = profile.taps();
+    match names {
+        [] => {
+            let mut chosen = vec![0, taps.len() / 2, taps.len().saturating_sub(1)];
+            chosen.dedup();
+            Ok(chosen.into_iter().filter_map(|index| taps.get(index)).collect())
+        }
+        [all] if all == "all" => Ok(taps.iter().collect()),
+        names => names.iter().map(|name| Ok(profile.tap(name)?)).collect(),
+    }
+}
+
+fn pictures(network: &Network, images: &Dataset, image: usize, taps: &[&TapProfile]) -> Result<Vec<TapPicture>> {
+    let batch = images.batch(&[image])?;
+    if batch.is_empty() {
+        // It did not decode; the page lists it.
+        return Ok(Vec::new());
+    }
+    let what = format!("{}, image {image}", network.kind());
+    let picture = |tap: &&TapProfile| {
+        let drawn = map_picture::draw(&what, &network.maps(&batch, tap.name())?, tap)?;
+        Ok(TapPicture { png: drawn.to_png()?, caption: drawn.caption })
+    };
+    taps.iter().map(picture).collect()
+}
+
+fn provenance(found: &Evaluation, source: &Source) -> Result<Vec<(String, String)>> {
+    let pairs = [
+        ("command", html::command_line()),
+        ("version", format!("subband {}", env!("CARGO_PKG_VERSION"))),
+        ("weights", format!("{}, SHA-256 {}", found.weights, html::file_hash(&source.weights)?)),
+        ("profile", format!("hash {}", found.profile_hash)),
+        ("time", format!("{:.1} s", found.seconds)),
+    ];
+    Ok(pairs.map(|(name, value)| (name.to_owned(), value)).into())
 }

@@ -89,7 +89,7 @@ pub fn summary(rows: &[Row], tensors: usize) -> String {
 }
 
 /// Sums over tensors: bytes and times add up, errors as squares; the most memory of any.
-fn totals(rows: &[Row]) -> Vec<Row> {
+pub fn totals(rows: &[Row]) -> Vec<Row> {
     let mut totals: Vec<Row> = Vec::new();
     let same =
         |a: &Row, b: &Row| (&a.codec, &a.effort, &a.kind, a.threads) == (&b.codec, &b.effort, &b.kind, b.threads);

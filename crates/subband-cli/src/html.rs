@@ -1,0 +1,10 @@
+//! Reports as one HTML file each: no request to any network, readable on paper, on a phone, in the light and in the dark.
+
+mod comparison;
+mod evaluation;
+mod page;
+mod provenance;
+
+pub use comparison::of_comparison;
+pub use evaluation::{TapPicture, of_evaluation};
+pub use provenance::{command_line, file_hash};
