@@ -26,8 +26,12 @@ macro_rules! bundled {
     };
 }
 
-static BUNDLED: [Bundled; 3] =
-    bundled!["resnet20-cifar10", "resnet20-cifar10-blocks-42x", "resnet20-cifar10-blocks-54x"];
+static BUNDLED: [Bundled; 4] = bundled![
+    "resnet20-cifar10",
+    "resnet20-cifar10-blocks-24x",
+    "resnet20-cifar10-blocks-42x",
+    "resnet20-cifar10-blocks-54x"
+];
 
 /// The network that was not retrained, and that retrainings start from.
 pub const BASELINE: &str = "resnet20-cifar10";
