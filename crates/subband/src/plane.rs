@@ -1,5 +1,7 @@
 //! One plane to its indices and back: pre-scale, transform, quantize, and the inverses.
 
+use std::ops::Range;
+
 use crate::coding::Coding;
 use crate::error::Result;
 use crate::quantize::{IndexRange, StepTable, dequantize, quantize};
@@ -29,10 +31,26 @@ impl IndexBlocks {
         &mut self.values[range]
     }
 
-    fn range(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> std::ops::Range<usize> {
+    fn range(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> Range<usize> {
+        self.range_of(layout, subband, channel..channel + 1)
+    }
+
+    /// Where the blocks of a subband lie that channels next to each other have.
+    fn range_of(&self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> Range<usize> {
         let block = layout.blocks[subband];
-        let start = block.offset * self.channels + channel * block.len();
-        start..start + block.len()
+        let start = block.offset * self.channels + channels.start * block.len();
+        start..start + channels.len() * block.len()
+    }
+
+    /// The blocks of a subband that channels next to each other have, one after the other.
+    pub fn blocks(&self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> &[i32] {
+        &self.values[self.range_of(layout, subband, channels)]
+    }
+
+    /// As [`IndexBlocks::blocks`].
+    pub fn blocks_mut(&mut self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> &mut [i32] {
+        let range = self.range_of(layout, subband, channels);
+        &mut self.values[range]
     }
 
     pub fn channels(&self) -> usize {
