@@ -7,15 +7,22 @@
 //! This is the only place of the crate with unsafe code. What is unsafe about it: calling a function compiled for an
 //! instruction set, which an [`Isa`] proves to be there; and loads and stores without bounds checks, each with its reason.
 
+mod haar;
 mod histogram;
 mod isa;
+mod quantize;
 mod rans_decode;
 mod rans_encode;
 mod tokens;
+mod vector;
 
+pub(crate) use haar::{haar_forward, haar_inverse};
 pub(crate) use histogram::count_tokens;
 pub(crate) use isa::Isa;
 pub use isa::force_kernel;
+pub(crate) use quantize::{
+    QuantizerConstants, clamp_at_zero, count_negative, count_nonzero, dequantize, quantize, survey,
+};
 pub(crate) use rans_decode::decode_rounds;
 pub(crate) use rans_encode::{TokenEntry, encode_rounds};
 pub(crate) use tokens::{indices_of, tokens_of};
