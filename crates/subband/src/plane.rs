@@ -116,6 +116,7 @@ impl PlaneQuantizer {
 
     /// Indices of one plane of channel `channel`, into the blocks of `slot`.
     /// Returns how many values and indices were clamped.
+    #[cfg(test)]
     pub fn forward(
         &self,
         channel: usize,

@@ -23,10 +23,6 @@ static CHOSEN: AtomicU8 = AtomicU8::new(0);
 const NAMES: [(&str, Level); 3] = [("portable", Level::Portable), ("avx2", Level::Avx2), ("avx512", Level::Avx512)];
 
 impl Isa {
-    /// Plain loops, as the crate is compiled.
-    #[cfg(test)]
-    pub const PORTABLE: Isa = Isa(Level::Portable);
-
     /// The best one, or that which the variable `SUBBAND_KERNEL` names, if the CPU has it.
     #[inline]
     pub fn current() -> Isa {
