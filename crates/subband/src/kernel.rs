@@ -24,7 +24,7 @@ pub(crate) use quantize::{
     QuantizerConstants, clamp_at_zero, count_negative, count_nonzero, dequantize, quantize, survey,
 };
 pub(crate) use rans_decode::decode_rounds;
-pub(crate) use rans_encode::{TokenEntry, encode_rounds};
+pub(crate) use rans_encode::{SPARE_WORDS, TokenTable, encode_rounds};
 pub(crate) use tokens::{indices_of, tokens_of};
 
 /// A function with a leading [`Isa`] argument that runs a plain `#[inline(always)]` one compiled for that instruction set.

@@ -20,7 +20,7 @@ use super::magnitude::CLASSES;
 use super::magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 use super::symbol::{ESCAPE, TOKENS};
 use crate::error::{Error, Result};
-use crate::kernel::{Isa, TokenEntry, decode_rounds, encode_rounds};
+use crate::kernel::{Isa, SPARE_WORDS, TokenTable, decode_rounds, encode_rounds};
 
 /// Largest binary logarithm of the number of lanes.
 pub(crate) const MAX_LANE_BITS: u32 = 5;
@@ -48,7 +48,7 @@ fn initial_state(lane_bits: u32) -> u32 {
 #[derive(Debug, Clone)]
 pub(crate) struct EncodeTable {
     /// By token; those without a share are coded as the escape.
-    tokens: [TokenEntry; 128],
+    tokens: TokenTable,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,15 +85,11 @@ impl EncodeToken {
 impl EncodeTable {
     /// A table with a certain token codes nothing.
     pub fn new(table: &FrequencyTable) -> Self {
-        let mut tokens = [TokenEntry::default(); 128];
-        if table.certain().is_none() {
-            for (token, entry) in (0..TOKENS as u8).zip(&mut tokens) {
-                let token = if table.frequency(token) > 0 { token } else { ESCAPE };
-                if table.frequency(token) > 0 {
-                    *entry = TokenEntry::new(table.frequency(token), table.cumulative(token));
-                }
-            }
-        }
+        let share = |token: u8| {
+            let own = if usize::from(token) < TOKENS && table.frequency(token) > 0 { token } else { ESCAPE };
+            (table.frequency(own), table.cumulative(own))
+        };
+        let tokens = TokenTable::new(|token| if table.certain().is_none() { share(token) } else { (0, 0) });
         EncodeTable { tokens }
     }
 }
@@ -153,9 +149,7 @@ impl RansEncoder<'_> {
         let isa = Isa::current();
         let mask = (1usize << lane_bits) - 1;
         let mut states = [initial_state(lane_bits); MAX_LANES];
-        if words.len() < tokens.len() {
-            words.resize(tokens.len(), 0);
-        }
+        words.resize(words.len().max(tokens.len() + SPARE_WORDS), 0);
         let (mut at, mut end) = (0, tokens.len());
         for run in runs.iter().rev() {
             let table = &self.tables[run.table as usize].tokens;
@@ -183,7 +177,7 @@ impl RansEncoder<'_> {
 
 /// Codes the tokens of a range, which need not be whole rounds; returns the number of words.
 fn encode_one_by_one(
-    table: &[TokenEntry; 128],
+    table: &TokenTable,
     states: &mut [u32; MAX_LANES],
     mask: usize,
     tokens: &[u8],
@@ -194,7 +188,7 @@ fn encode_one_by_one(
     for i in range.rev() {
         let state = &mut states[i & mask];
         words[at] = *state as u16;
-        let (next, full) = table[usize::from(tokens[i] & 127)].step(*state);
+        let (next, full) = table.entries[usize::from(tokens[i] & 127)].step(*state);
         *state = next;
         at += usize::from(full);
     }
