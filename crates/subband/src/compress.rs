@@ -1,11 +1,14 @@
 //! A tensor to a stream. The steps are those of FORMAT.md, "Encoding a stream".
 
+use std::ops::Range;
+
 use crate::coding::Coding;
 use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
 use crate::effort::Effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::compress_floats;
 use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum};
+use crate::kernel::{Isa, count_nonzero, survey};
 use crate::parallel;
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
@@ -210,7 +213,7 @@ impl Job<'_> {
     fn quantize(&self, quantizer: &PlaneQuantizer) -> Result<Vec<QuantizedChunk>> {
         #[derive(Default)]
         struct State {
-            plane: Vec<f32>,
+            planes: Vec<f32>,
             integer_plane: Vec<i32>,
             buffers: PlaneBuffers,
         }
@@ -227,24 +230,28 @@ impl Job<'_> {
             if self.rdo > 0.0 {
                 quantized.scaled.resize(layout.plane() * chunk.channels, 0.0);
             }
-            state.plane.resize(layout.plane(), 0.0);
-            state.integer_plane.resize(layout.plane(), 0);
-            for slot in 0..chunk.channels {
-                let channel = chunk.first_channel + slot;
+            let plane = layout.plane();
+            state.integer_plane.resize(plane, 0);
+            let at_a_time = if self.rdo > 0.0 { 1 } else { quantizer.planes_at_a_time() };
+            for slots in parts(chunk.channels, at_a_time) {
+                let slot = slots.start;
+                let channels = chunk.first_channel + slots.start..chunk.first_channel + slots.end;
                 if quantizer.coding.lossless {
-                    self.tensor.gather_i32(chunk.item, channel, &mut state.integer_plane);
-                    let plane = &state.integer_plane;
-                    quantizer.forward_lossless(plane, slot, &mut state.buffers, &mut quantized.indices);
-                } else {
-                    quantized.replaced += self.gather(chunk.item, channel, &mut state.plane)?;
-                    quantized.negative |= state.plane.iter().any(|&value| value < 0.0);
-                    let plane = &mut state.plane;
-                    quantized.saturated +=
-                        quantizer.forward(channel, plane, slot, &mut state.buffers, &mut quantized.indices) as u64;
-                    if self.rdo > 0.0 {
-                        let scaled = &mut quantized.scaled;
-                        quantizer.scaled_magnitudes(channel, slot, chunk.channels, &state.buffers, scaled);
+                    for (slot, channel) in slots.zip(channels) {
+                        self.tensor.gather_i32(chunk.item, channel, &mut state.integer_plane);
+                        let plane = &state.integer_plane;
+                        quantizer.forward_lossless(plane, slot, &mut state.buffers, &mut quantized.indices);
                     }
+                    continue;
+                }
+                state.planes.resize(plane * channels.len(), 0.0);
+                let (replaced, negative) = self.gather(chunk.item, channels.clone(), &mut state.planes)?;
+                quantized.replaced += replaced;
+                quantized.negative |= negative;
+                let (channel, buffers, indices) = (channels.start, &mut state.buffers, &mut quantized.indices);
+                quantized.saturated += quantizer.forward_planes(channels, &state.planes, slot, buffers, indices) as u64;
+                if self.rdo > 0.0 {
+                    quantizer.scaled_magnitudes(channel, slot, chunk.channels, buffers, &mut quantized.scaled);
                 }
             }
             Ok(quantized)
@@ -255,27 +262,33 @@ impl Job<'_> {
         (0..self.grid.len()).map(|number| self.grid.chunk(number)).collect()
     }
 
-    /// One plane with NaN and infinities refused or replaced; returns how many were.
-    fn gather(&self, item: usize, channel: usize, plane: &mut [f32]) -> Result<u64> {
-        self.tensor.gather_f32(item, channel, plane);
-        if plane.iter().all(|value| value.is_finite()) {
-            return Ok(0);
+    /// Planes of channels next to each other, with NaN and infinities refused or replaced; returns how many were, and
+    /// whether a value is negative.
+    fn gather(&self, item: usize, channels: Range<usize>, planes: &mut [f32]) -> Result<(u64, bool)> {
+        let isa = Isa::current();
+        let size = self.grid.geometry.plane();
+        for (channel, plane) in channels.clone().zip(planes.chunks_exact_mut(size.max(1))) {
+            self.tensor.gather_f32(item, channel, plane);
+        }
+        let (largest, negative) = survey(isa, planes);
+        if largest < f32::INFINITY.to_bits() {
+            return Ok((0, negative));
         }
         match self.non_finite {
             NonFinite::Refuse => {
-                let position = plane.iter().position(|value| !value.is_finite()).expect("one was found");
+                let position = planes.iter().position(|value| !value.is_finite()).expect("one was found");
                 Err(Error::new(
                     ErrorKind::NonFinite,
                     format!(
                         "the value at index {:?} is {}: only finite values can be coded, unless replacements are given",
-                        self.tensor.index_of(item, channel, position),
-                        plane[position]
+                        self.tensor.index_of(item, channels.start + position / size, position % size),
+                        planes[position]
                     ),
                 ))
             }
             NonFinite::Replace { nan, positive, negative } => {
                 let mut replaced = 0;
-                for value in plane.iter_mut().filter(|value| !value.is_finite()) {
+                for value in planes.iter_mut().filter(|value| !value.is_finite()) {
                     *value = if value.is_nan() {
                         nan
                     } else if *value > 0.0 {
@@ -285,7 +298,7 @@ impl Job<'_> {
                     };
                     replaced += 1;
                 }
-                Ok(replaced)
+                Ok((replaced, survey(isa, planes).1))
             }
         }
     }
@@ -306,7 +319,7 @@ impl Job<'_> {
             state.decoded.resize(plane, 0.0);
             for slot in 0..chunk.channels {
                 let channel = chunk.first_channel + slot;
-                self.gather(chunk.item, channel, &mut state.original)?;
+                self.gather(chunk.item, channel..channel + 1, &mut state.original)?;
                 let indices = &chunks[number].indices;
                 quantizer.inverse(channel, indices, slot, &mut state.buffers, &mut state.decoded);
                 sum.add(&state.original, state.decoded.iter().map(|&value| through_dtype(dtype, value)));
@@ -319,7 +332,8 @@ impl Job<'_> {
     }
 
     fn report(&self, coding: &Coding, chunks: &[QuantizedChunk], bytes: usize) -> Report {
-        let zeros = chunks.iter().map(|chunk| chunk.indices.values().iter().filter(|&&index| index == 0).count()).sum();
+        let zeros = |indices: &[i32]| indices.len() - count_nonzero(Isa::current(), indices);
+        let zeros = chunks.iter().map(|chunk| zeros(chunk.indices.values())).sum();
         Report {
             step: match coding.steps {
                 Steps::Uniform(step) if !coding.lossless => Some(step),
@@ -330,6 +344,11 @@ impl Job<'_> {
             ..Report::of_size(self.tensor.dtype(), self.grid.geometry.values(), zeros, bytes)
         }
     }
+}
+
+/// The numbers below `count` in parts of `size`.
+pub(crate) fn parts(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(size).map(move |start| start..(start + size).min(count))
 }
 
 /// Header, then each payload with its checksum.

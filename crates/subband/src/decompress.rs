@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::coding::Coding;
+use crate::compress::parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::{FloatDecoder, FloatScratch};
 use crate::format::{Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, TableSource, chunk_checksum};
@@ -123,7 +124,7 @@ impl<'a> OpenStream<'a> {
             scratch: ChunkScratch,
             indices: IndexBlocks,
             buffers: PlaneBuffers,
-            plane: Vec<f32>,
+            planes: Vec<f32>,
             integer_plane: Vec<i32>,
             floats: FloatScratch,
         }
@@ -141,9 +142,9 @@ impl<'a> OpenStream<'a> {
             .collect();
         let lengths: Vec<usize> = numbers.iter().map(|&number| wanted(&grid.chunk(number)).len() * plane).collect();
         let mut data = TensorData::zeros(self.header.dtype, batch.len() * channels.len() * plane);
-        let parts: Vec<(usize, ElementsMut)> = numbers.into_iter().zip(data.split_mut(&lengths)).collect();
+        let targets: Vec<(usize, ElementsMut)> = numbers.into_iter().zip(data.split_mut(&lengths)).collect();
 
-        parallel::map(parts, |state: &mut State, _, (number, mut part)| {
+        parallel::map(targets, |state: &mut State, _, (number, mut part)| {
             if let Some(floats) = &self.floats {
                 let (chunk, payload) = self.payload(number)?;
                 let bits = floats.decode(payload, chunk.channels, &mut state.floats)?;
@@ -153,20 +154,27 @@ impl<'a> OpenStream<'a> {
                 return Ok(());
             }
             let chunk = self.indices(number, &mut state.scratch, &mut state.indices)?;
-            state.plane.resize(plane, 0.0);
+            let wanted = wanted(&chunk);
             state.integer_plane.resize(plane, 0);
-            for (i, channel) in wanted(&chunk).enumerate() {
-                let slot = channel - chunk.first_channel;
+            for done in parts(wanted.len(), self.quantizer.planes_at_a_time()) {
+                let at = done.start * plane..done.end * plane;
+                let channels = wanted.start + done.start..wanted.start + done.end;
+                let slot = channels.start - chunk.first_channel;
+                let (indices, buffers) = (&state.indices, &mut state.buffers);
                 if self.quantizer.coding.lossless {
-                    let target = &mut state.integer_plane;
-                    self.quantizer.inverse_lossless(&state.indices, slot, &mut state.buffers, target);
-                    if !part.write_i32(i * plane, target) {
-                        return Err(Error::corrupt(format!("a value of chunk {number} is outside of its dtype")));
+                    for (i, slot) in (slot..slot + done.len()).enumerate() {
+                        let target = &mut state.integer_plane;
+                        self.quantizer.inverse_lossless(indices, slot, buffers, target);
+                        if !part.write_i32(at.start + i * plane, target) {
+                            return Err(Error::corrupt(format!("a value of chunk {number} is outside of its dtype")));
+                        }
                     }
+                } else if let ElementsMut::F32(values) = &mut part {
+                    self.quantizer.inverse_planes(channels, indices, slot, buffers, &mut values[at]);
                 } else {
-                    let target = &mut state.plane;
-                    self.quantizer.inverse(channel, &state.indices, slot, &mut state.buffers, target);
-                    part.write_f32(i * plane, target);
+                    state.planes.resize(at.len(), 0.0);
+                    self.quantizer.inverse_planes(channels, indices, slot, buffers, &mut state.planes);
+                    part.write_f32(at.start, &state.planes);
                 }
             }
             Ok(())

@@ -27,4 +27,6 @@ pub(crate) use rans::{
     DecodeTable, EncodeMagnitudes, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes,
     lane_bits_for,
 };
-pub(crate) use symbol::{ESCAPE, MAX_MAGNITUDE, TOKENS, index_from_raw, raw_bits, raw_value, token};
+pub(crate) use symbol::{
+    ESCAPE, FIRST_WITH_RAW_BITS, MAX_MAGNITUDE, TOKENS, index_from_raw, raw_bits, raw_value, token,
+};

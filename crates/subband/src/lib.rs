@@ -11,7 +11,7 @@
 //!   against it with a few bytes of framing, [`compress_with_profile`] whole batches.
 //!
 //! The stream format is docs/FORMAT.md of the repository.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 mod coding;
@@ -25,6 +25,8 @@ mod floats;
 mod format;
 mod index_walk;
 mod inspect;
+#[allow(unsafe_code)]
+mod kernel;
 mod mask;
 mod parallel;
 mod plane;
@@ -46,6 +48,8 @@ pub use entropy::SegLength;
 pub use error::{Error, ErrorKind, Result};
 pub use format::Limits;
 pub use inspect::{StreamInfo, SubbandInfo, inspect};
+#[doc(hidden)]
+pub use kernel::force_kernel;
 pub use mask::ChannelMask;
 pub use profile::{Profile, ProfileHash, TapProfile};
 pub use quantize::Steps;

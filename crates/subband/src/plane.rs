@@ -1,9 +1,18 @@
 //! One plane to its indices and back: pre-scale, transform, quantize, and the inverses.
 
+use std::ops::Range;
+
 use crate::coding::Coding;
 use crate::error::Result;
+use crate::kernel::{Isa, clamp_at_zero, count_negative};
 use crate::quantize::{IndexRange, StepTable, dequantize, quantize};
-use crate::wavelet::{PlaneScratch, SubbandLayout, forward_f32, forward_i32, inverse_f32, inverse_i32};
+use crate::wavelet::{
+    PlaneScratch, Regions, SubbandLayout, Wavelet, forward_f32, forward_i32, forward_planes, inverse_f32, inverse_i32,
+    inverse_planes,
+};
+
+/// Values transformed at a time, where planes are small: they, their coefficients and indices stay in the first cache.
+const VALUES_AT_A_TIME: usize = 4096;
 
 /// Quantized indices of some channels of one map: subband after subband in coding order, in each the
 /// blocks of the channels.
@@ -29,10 +38,26 @@ impl IndexBlocks {
         &mut self.values[range]
     }
 
-    fn range(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> std::ops::Range<usize> {
+    fn range(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> Range<usize> {
+        self.range_of(layout, subband, channel..channel + 1)
+    }
+
+    /// Where the blocks of a subband lie that channels next to each other have.
+    fn range_of(&self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> Range<usize> {
         let block = layout.blocks[subband];
-        let start = block.offset * self.channels + channel * block.len();
-        start..start + block.len()
+        let start = block.offset * self.channels + channels.start * block.len();
+        start..start + channels.len() * block.len()
+    }
+
+    /// The blocks of a subband that channels next to each other have, one after the other.
+    pub fn blocks(&self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> &[i32] {
+        &self.values[self.range_of(layout, subband, channels)]
+    }
+
+    /// As [`IndexBlocks::blocks`].
+    pub fn blocks_mut(&mut self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> &mut [i32] {
+        let range = self.range_of(layout, subband, channels);
+        &mut self.values[range]
     }
 
     pub fn channels(&self) -> usize {
@@ -52,6 +77,8 @@ impl IndexBlocks {
 #[derive(Debug, Default)]
 pub(crate) struct PlaneBuffers {
     float: PlaneScratch<f32>,
+    regions: Regions,
+    prescaled: Vec<f32>,
     integer: PlaneScratch<i32>,
     coefficients: Vec<f32>,
     integer_coefficients: Vec<i32>,
@@ -78,34 +105,85 @@ impl PlaneQuantizer {
         })
     }
 
-    /// Indices of one plane of channel `channel`, into the blocks of `slot`. `plane` is overwritten.
+    /// How many planes are best handed to [`PlaneQuantizer::forward_planes`] at a time, at most.
+    pub fn planes_at_a_time(&self) -> usize {
+        if self.is_haar() { (VALUES_AT_A_TIME / self.layout.plane().max(1)).max(1) } else { 1 }
+    }
+
+    fn is_haar(&self) -> bool {
+        self.coding.wavelet == Wavelet::Haar && self.layout.levels > 0 && self.layout.plane() > 0
+    }
+
+    /// Indices of one plane of channel `channel`, into the blocks of `slot`.
     /// Returns how many values and indices were clamped.
+    #[cfg(test)]
     pub fn forward(
         &self,
         channel: usize,
-        plane: &mut [f32],
+        plane: &[f32],
         slot: usize,
         buffers: &mut PlaneBuffers,
         indices: &mut IndexBlocks,
     ) -> usize {
-        let mut clamped = match self.coding.prescale {
-            Some(scale) => prescale(plane, scale),
-            None if self.coding.nonnegative => plane.iter().filter(|&&value| value < 0.0).count(),
-            None => 0,
+        self.forward_planes(channel..channel + 1, plane, slot, buffers, indices)
+    }
+
+    /// Indices of planes of channels next to each other, up to [`PlaneQuantizer::planes_at_a_time`], into the blocks from
+    /// `slot` on. Returns how many values and indices were clamped.
+    pub fn forward_planes(
+        &self,
+        channels: Range<usize>,
+        planes: &[f32],
+        slot: usize,
+        buffers: &mut PlaneBuffers,
+        indices: &mut IndexBlocks,
+    ) -> usize {
+        let (layout, count) = (&self.layout, channels.len());
+        let PlaneBuffers { float, regions, prescaled, coefficients, .. } = buffers;
+        let (mut clamped, planes) = match self.coding.prescale {
+            Some(scale) => {
+                prescaled.clear();
+                prescaled.extend_from_slice(planes);
+                (prescale(prescaled, scale), prescaled.as_slice())
+            }
+            None if self.coding.nonnegative => (count_negative(Isa::current(), planes), planes),
+            None => (0, planes),
         };
-        buffers.coefficients.resize(plane.len(), 0.0);
-        forward_f32(self.coding.wavelet, &self.layout, plane, &mut buffers.float, &mut buffers.coefficients);
+        coefficients.resize(planes.len(), 0.0);
+        if self.is_haar() {
+            forward_planes(layout, planes, count, regions, coefficients);
+        } else {
+            debug_assert_eq!(count, 1);
+            forward_f32(self.coding.wavelet, layout, planes, float, coefficients);
+        }
+        self.for_each_stretch(channels, |subband, offset, slots, step| {
+            let target = indices.blocks_mut(layout, subband, slot + slots.start..slot + slots.end);
+            match step {
+                Some(step) => {
+                    let coefficients = &coefficients[offset..offset + target.len()];
+                    clamped += quantize(coefficients, step, self.coding.rounding, self.range, target);
+                }
+                None => target.fill(0),
+            }
+        });
+        clamped
+    }
+
+    /// Calls `visit(subband, offset, slots, step)` for every subband of planes of some channels: at the offset in the
+    /// coefficients begin the blocks of slots (from 0) that share a step, or have none, since they are dropped.
+    fn for_each_stretch(&self, channels: Range<usize>, mut visit: impl FnMut(usize, usize, Range<usize>, Option<f32>)) {
+        let alike = self.coding.mask.is_none() && !self.steps.is_per_channel();
         for (subband, block) in self.layout.blocks.iter().enumerate() {
-            let target = indices.block_mut(&self.layout, subband, slot);
-            if self.coding.keeps(channel, subband) {
-                let coefficients = &buffers.coefficients[block.range()];
-                let step = self.steps.step(channel, subband);
-                clamped += quantize(coefficients, step, self.coding.rounding, self.range, target);
-            } else {
-                target.fill(0);
+            let step = |channel| self.coding.keeps(channel, subband).then(|| self.steps.step(channel, subband));
+            let at = block.offset * channels.len();
+            if alike && !channels.is_empty() {
+                visit(subband, at, 0..channels.len(), step(channels.start));
+                continue;
+            }
+            for (slot, channel) in channels.clone().enumerate() {
+                visit(subband, at + slot * block.len(), slot..slot + 1, step(channel));
             }
         }
-        clamped
     }
 
     /// Magnitudes in steps of the coefficients that [`PlaneQuantizer::forward`] last left in `buffers`, laid out as the
@@ -136,17 +214,42 @@ impl PlaneQuantizer {
         buffers: &mut PlaneBuffers,
         plane: &mut [f32],
     ) {
-        buffers.coefficients.resize(plane.len(), 0.0);
-        for (subband, block) in self.layout.blocks.iter().enumerate() {
-            let source = indices.block(&self.layout, subband, slot);
-            let step = self.steps.step(channel, subband);
-            dequantize(source, step, self.coding.reconstruction, &mut buffers.coefficients[block.range()]);
+        self.inverse_planes(channel..channel + 1, indices, slot, buffers, plane);
+    }
+
+    /// The decoded planes of channels next to each other, up to [`PlaneQuantizer::planes_at_a_time`], from the blocks from
+    /// `slot` on.
+    pub fn inverse_planes(
+        &self,
+        channels: Range<usize>,
+        indices: &IndexBlocks,
+        slot: usize,
+        buffers: &mut PlaneBuffers,
+        planes: &mut [f32],
+    ) {
+        let (layout, count) = (&self.layout, channels.len());
+        let PlaneBuffers { float, regions, coefficients, .. } = buffers;
+        coefficients.resize(planes.len(), 0.0);
+        self.for_each_stretch(channels, |subband, offset, slots, step| {
+            let source = indices.blocks(layout, subband, slot + slots.start..slot + slots.end);
+            let target = &mut coefficients[offset..offset + source.len()];
+            match step {
+                Some(step) => dequantize(source, step, self.coding.reconstruction, target),
+                None => target.fill(0.0),
+            }
+        });
+        let clamp = self.coding.nonnegative && self.coding.prescale.is_none();
+        if self.is_haar() {
+            inverse_planes(layout, coefficients, count, regions, planes, clamp);
+        } else {
+            debug_assert_eq!(count, 1);
+            inverse_f32(self.coding.wavelet, layout, coefficients, float, planes);
+            if clamp {
+                clamp_at_zero(Isa::current(), planes);
+            }
         }
-        inverse_f32(self.coding.wavelet, &self.layout, &buffers.coefficients, &mut buffers.float, plane);
         if let Some(scale) = self.coding.prescale {
-            plane.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0) * scale);
-        } else if self.coding.nonnegative {
-            plane.iter_mut().for_each(|value| *value = value.max(0.0));
+            planes.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0) * scale);
         }
     }
 

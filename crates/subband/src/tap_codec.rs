@@ -8,6 +8,7 @@ use crate::entropy::{ActivityCounts, ContextTables, Histogram, Moments, count_mo
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
 use crate::index_walk::{IndexWalk, WalkScratch};
+use crate::kernel::{Isa, count_nonzero, survey};
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
 use crate::stream_model::choose_model;
@@ -20,7 +21,6 @@ pub struct Scratch {
     chunk: ChunkScratch,
     indices: IndexBlocks,
     walk: WalkScratch,
-    plane: Vec<f32>,
     scaled: Vec<f32>,
     payload: Vec<u8>,
 }
@@ -241,7 +241,7 @@ impl TapCalibrator {
 }
 
 fn nonzero(indices: &IndexBlocks) -> u64 {
-    indices.values().iter().filter(|&&index| index != 0).count() as u64
+    count_nonzero(Isa::current(), indices.values()) as u64
 }
 
 /// Whole maps of a fixed shape to indices and back.
@@ -282,37 +282,45 @@ impl MapQuantizer {
     /// Leaves the indices of `map` in `scratch.indices`, and if asked the magnitudes in steps in `scratch.scaled`.
     fn forward(&self, map: &[f32], scratch: &mut Scratch, scale: bool) -> Result<MapStats> {
         self.check_size(map.len())?;
-        let plane = self.quantizer.layout.plane();
-        scratch.plane.resize(plane, 0.0);
+        let (plane, isa) = (self.quantizer.layout.plane(), Isa::current());
+        let at_a_time = if scale { 1 } else { self.quantizer.planes_at_a_time() };
         scratch.scaled.resize(if scale { map.len() } else { 0 }, 0.0);
         scratch.indices.reset(&self.quantizer.layout, self.channels);
         let mut saturated = 0;
-        for (channel, source) in map.chunks_exact(plane).enumerate() {
-            if !source.iter().all(|value| value.is_finite()) {
-                let at = source.iter().position(|value| !value.is_finite()).expect("one was found");
-                let index = [channel, at / self.shape[2], at % self.shape[2]];
-                return Err(Error::new(
-                    ErrorKind::NonFinite,
-                    format!(
-                        "tap '{}' has {} at index {index:?}: only finite values can be coded",
-                        self.name, source[at]
-                    ),
-                ));
+        for (i, planes) in map.chunks(plane * at_a_time).enumerate() {
+            let channels = i * at_a_time..i * at_a_time + planes.len() / plane;
+            if survey(isa, planes).0 >= f32::INFINITY.to_bits() {
+                return Err(self.not_finite(channels.start, planes));
             }
-            scratch.plane.copy_from_slice(source);
             let (buffers, indices) = (&mut scratch.buffers, &mut scratch.indices);
-            saturated += self.quantizer.forward(channel, &mut scratch.plane, channel, buffers, indices) as u64;
+            let (channel, quantizer) = (channels.start, &self.quantizer);
+            saturated += quantizer.forward_planes(channels, planes, channel, buffers, indices) as u64;
             if scale {
                 let scaled = &mut scratch.scaled;
-                self.quantizer.scaled_magnitudes(channel, channel, self.channels, buffers, scaled);
+                quantizer.scaled_magnitudes(channel, channel, self.channels, buffers, scaled);
             }
         }
         Ok(MapStats { saturated, nonzero: nonzero(&scratch.indices) })
     }
 
+    /// The error for planes from `first_channel` on that have a NaN or an infinity.
+    #[cold]
+    fn not_finite(&self, first_channel: usize, planes: &[f32]) -> Error {
+        let at = planes.iter().position(|value| !value.is_finite()).expect("one was found");
+        let (plane, width) = (self.quantizer.layout.plane(), self.shape[2]);
+        let index = [first_channel + at / plane, at % plane / width, at % plane % width];
+        Error::new(
+            ErrorKind::NonFinite,
+            format!("tap '{}' has {} at index {index:?}: only finite values can be coded", self.name, planes[at]),
+        )
+    }
+
     fn inverse(&self, scratch: &mut Scratch, map: &mut [f32]) {
-        for (channel, target) in map.chunks_exact_mut(self.quantizer.layout.plane()).enumerate() {
-            self.quantizer.inverse(channel, &scratch.indices, channel, &mut scratch.buffers, target);
+        let (plane, at_a_time) = (self.quantizer.layout.plane(), self.quantizer.planes_at_a_time());
+        for (i, target) in map.chunks_mut(plane * at_a_time).enumerate() {
+            let channels = i * at_a_time..i * at_a_time + target.len() / plane;
+            let slot = channels.start;
+            self.quantizer.inverse_planes(channels, &scratch.indices, slot, &mut scratch.buffers, target);
         }
     }
 

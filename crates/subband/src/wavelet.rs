@@ -1,6 +1,7 @@
 //! The spatial transform: wavelets, the layout of their subbands, and the separable 2-D transform.
 
 mod description;
+mod haar;
 mod lifting;
 mod separable;
 mod subband;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use description::{Extension, Lifting, LiftingStep};
+pub(crate) use haar::{Regions, forward_planes, inverse_planes};
 pub(crate) use separable::{PlaneScratch, forward_f32, forward_i32, inverse_f32, inverse_i32};
 pub use subband::{Orientation, Subband};
 pub(crate) use subband::{SubbandLayout, subband_count};

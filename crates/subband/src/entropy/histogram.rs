@@ -2,7 +2,8 @@
 
 use super::activity::NEIGHBOUR_CAP;
 use super::log2::log2;
-use super::symbol::{ESCAPE, TOKENS, index_from_raw, token};
+use super::symbol::{ESCAPE, TOKENS, index_from_raw};
+use crate::kernel::{Isa, count_tokens, tokens_of};
 
 /// How often each token occurs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,19 +23,14 @@ impl Histogram {
     }
 
     pub fn count(&mut self, indices: &[i32]) {
-        // Four tallies in turn: one would wait for its own last store at every zero.
-        let mut tallies = [[0u32; TOKENS]; 4];
-        let mut quads = indices.chunks_exact(4);
-        for quad in &mut quads {
-            for (tally, &index) in tallies.iter_mut().zip(quad) {
-                tally[token(index) as usize] += 1;
-            }
-        }
-        for &index in quads.remainder() {
-            tallies[0][token(index) as usize] += 1;
-        }
-        for (token, count) in self.counts.iter_mut().enumerate() {
-            *count = tallies.iter().fold(*count, |sum, tally| sum.saturating_add(tally[token]));
+        let isa = Isa::current();
+        let mut tokens = [0; 2048];
+        for indices in indices.chunks(tokens.len()) {
+            let tokens = &mut tokens[..indices.len()];
+            tokens_of(isa, indices, tokens);
+            let mut counts = [0; TOKENS];
+            count_tokens(isa, tokens, &mut counts);
+            self.counts.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
         }
     }
 

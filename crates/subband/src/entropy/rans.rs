@@ -13,11 +13,14 @@
 //!
 //! Magnitude classes are coded alike, but at a scale of 15 bits, and each with a table of its own.
 
+use std::ops::Range;
+
 use super::frequency_table::{FrequencyTable, SCALE, SCALE_BITS};
 use super::magnitude::CLASSES;
 use super::magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
-use super::symbol::TOKENS;
+use super::symbol::{ESCAPE, TOKENS};
 use crate::error::{Error, Result};
+use crate::kernel::{Isa, SPARE_WORDS, TokenTable, decode_rounds, encode_rounds};
 
 /// Largest binary logarithm of the number of lanes.
 pub(crate) const MAX_LANE_BITS: u32 = 5;
@@ -44,7 +47,8 @@ fn initial_state(lane_bits: u32) -> u32 {
 /// A frequency table in the form that encoding looks up.
 #[derive(Debug, Clone)]
 pub(crate) struct EncodeTable {
-    tokens: [EncodeToken; TOKENS],
+    /// By token; those without a share are coded as the escape.
+    tokens: TokenTable,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,9 +83,13 @@ impl EncodeToken {
 }
 
 impl EncodeTable {
+    /// A table with a certain token codes nothing.
     pub fn new(table: &FrequencyTable) -> Self {
-        let tokens =
-            std::array::from_fn(|token| EncodeToken::new(table.frequency(token as u8), table.cumulative(token as u8)));
+        let share = |token: u8| {
+            let own = if usize::from(token) < TOKENS && table.frequency(token) > 0 { token } else { ESCAPE };
+            (table.frequency(own), table.cumulative(own))
+        };
+        let tokens = TokenTable::new(|token| if table.certain().is_none() { share(token) } else { (0, 0) });
         EncodeTable { tokens }
     }
 }
@@ -135,23 +143,56 @@ pub(crate) struct RansEncoder<'t> {
 }
 
 impl RansEncoder<'_> {
-    /// Appends words and final states to `out`. Every token has a share in the table of its run.
-    pub fn encode(&self, runs: &[Run], tokens: &[u8], lane_bits: u32, out: &mut Vec<u8>) {
+    /// Appends words and final states to `out`. Every token has a share in the table of its run, or the escape has.
+    /// `words` is working memory.
+    pub fn encode(&self, runs: &[Run], tokens: &[u8], lane_bits: u32, words: &mut Vec<u16>, out: &mut Vec<u8>) {
+        let isa = Isa::current();
         let mask = (1usize << lane_bits) - 1;
         let mut states = [initial_state(lane_bits); MAX_LANES];
-        let mut end = tokens.len();
+        words.resize(words.len().max(tokens.len() + SPARE_WORDS), 0);
+        let (mut at, mut end) = (0, tokens.len());
         for run in runs.iter().rev() {
-            let table = &self.tables[run.table as usize];
+            let table = &self.tables[run.table as usize].tokens;
             let start = end - run.length;
-            for (i, &token) in tokens[start..end].iter().enumerate().rev() {
-                let state = &mut states[(start + i) & mask];
-                table.tokens[token as usize].encode::<SCALE_BITS>(state, out);
+            // The whole rounds in between, and what comes before and after them.
+            let last_round = (end & !mask).max(start);
+            let first_round = ((start + mask) & !mask).min(last_round);
+            at += encode_one_by_one(table, &mut states, mask, tokens, last_round..end, &mut words[at..]);
+            if first_round < last_round {
+                let rounds = &tokens[first_round..last_round];
+                at += encode_rounds(isa, table, &mut states, lane_bits, rounds, &mut words[at..]);
             }
+            at += encode_one_by_one(table, &mut states, mask, tokens, start..first_round, &mut words[at..]);
             end = start;
         }
         debug_assert_eq!(end, 0);
+        let before = out.len();
+        out.resize(before + 2 * at, 0);
+        for (out, word) in out[before..].as_chunks_mut::<2>().0.iter_mut().zip(&words[..at]) {
+            *out = word.to_le_bytes();
+        }
         write_states(&states[..=mask], out);
     }
+}
+
+/// Codes the tokens of a range, which need not be whole rounds; returns the number of words.
+fn encode_one_by_one(
+    table: &TokenTable,
+    states: &mut [u32; MAX_LANES],
+    mask: usize,
+    tokens: &[u8],
+    range: Range<usize>,
+    words: &mut [u16],
+) -> usize {
+    let mut at = 0;
+    for i in range.rev() {
+        let state = &mut states[i & mask];
+        words[at] = *state as u16;
+        let (next, full) = table.entries[usize::from(tokens[i] & 127)].step(*state);
+        *state = next;
+        at += usize::from(full);
+    }
+    at
 }
 
 /// A frequency table in the form that decoding looks up: for each of the 2^12 slots the token, the
@@ -214,6 +255,16 @@ impl<'a> RansDecoder<'a> {
 
     /// Decodes as many tokens as `tokens` holds, all with one table.
     pub fn decode(&mut self, table: &DecodeTable, tokens: &mut [u8]) -> Result<()> {
+        let lanes = 1usize << self.lane_bits;
+        let head = (lanes - self.next) % lanes;
+        let (head, rest) = tokens.split_at_mut(head.min(tokens.len()));
+        self.decode_one_by_one(table, head)?;
+        let RansDecoder { words, end, states, lane_bits, .. } = self;
+        let done = decode_rounds(Isa::current(), &table.slots, states, *lane_bits, words, end, rest);
+        self.decode_one_by_one(table, &mut rest[done..])
+    }
+
+    fn decode_one_by_one(&mut self, table: &DecodeTable, tokens: &mut [u8]) -> Result<()> {
         let mask = (1usize << self.lane_bits) - 1;
         for (i, token) in tokens.iter_mut().enumerate() {
             let lane = (self.next + i) & mask & (MAX_LANES - 1);
@@ -270,7 +321,7 @@ mod tests {
     fn encode(tables: &[FrequencyTable], runs: &[Run], tokens: &[u8], lane_bits: u32) -> Vec<u8> {
         let tables: Vec<EncodeTable> = tables.iter().map(EncodeTable::new).collect();
         let mut words = Vec::new();
-        RansEncoder { tables: &tables }.encode(runs, tokens, lane_bits, &mut words);
+        RansEncoder { tables: &tables }.encode(runs, tokens, lane_bits, &mut Vec::new(), &mut words);
         words
     }
 

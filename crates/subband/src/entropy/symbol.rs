@@ -22,6 +22,8 @@ const ESCAPE_BITS: u32 = 25;
 /// Largest magnitude with a token of its own.
 const DIRECT: u32 = 15;
 const FIRST_CLASS: u32 = 2 * DIRECT + 1;
+/// Tokens below this have no raw bits.
+pub(crate) const FIRST_WITH_RAW_BITS: u8 = FIRST_CLASS as u8;
 
 /// The token of an index (never the escape), whose magnitude is at most `MAX_MAGNITUDE`.
 #[inline]

@@ -1,11 +1,15 @@
 //! The payload of a chunk: indices of some channels of one map (FORMAT.md, "Chunk payload").
 
+use std::ops::Range;
+
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, FrequencyTable, MAX_MAGNITUDE,
-    RansDecoder, RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits, raw_value, token,
+    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, FIRST_WITH_RAW_BITS,
+    FrequencyTable, MAX_MAGNITUDE, RansDecoder, RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits,
+    raw_value, token,
 };
 use crate::error::{Error, Result};
+use crate::kernel::{Isa, count_tokens, indices_of, tokens_of};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
 
@@ -16,6 +20,8 @@ pub(crate) struct PreparedTables {
     /// What each token costs in each table, in units of 2^-16 bits.
     costs: Vec<[u32; TOKENS]>,
     encode: Vec<EncodeTable>,
+    /// In each table the first token that is coded with raw bits: since it has some, or has no share and is escaped.
+    special: Vec<u8>,
     /// `None` for tables with a certain token.
     decode: Vec<Option<DecodeTable>>,
 }
@@ -25,7 +31,8 @@ impl PreparedTables {
     pub fn for_encoding(contexts: ContextTables) -> Self {
         let costs = contexts.tables().iter().map(|table| table.costs()).collect();
         let encode = contexts.tables().iter().map(EncodeTable::new).collect();
-        PreparedTables { contexts, costs, encode, decode: Vec::new() }
+        let special = contexts.tables().iter().map(first_special).collect();
+        PreparedTables { contexts, costs, encode, special, decode: Vec::new() }
     }
 
     pub fn new(contexts: ContextTables) -> Self {
@@ -51,12 +58,58 @@ fn token_of(table: &FrequencyTable, index: i32) -> u8 {
     if table.frequency(token) > 0 { token } else { ESCAPE }
 }
 
+fn first_special(table: &FrequencyTable) -> u8 {
+    (0..FIRST_WITH_RAW_BITS).find(|&token| table.frequency(token) == 0).unwrap_or(FIRST_WITH_RAW_BITS)
+}
+
 /// Working memory for chunks; one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct OrderZeroScratch {
     tokens: Vec<u8>,
     runs: Vec<Run>,
     raw: BitWriter,
+    words: Vec<u16>,
+}
+
+/// Tokens decoded at a time: they and their indices stay in the first cache.
+const PIECE: usize = 4096;
+/// Fewer tokens than this are looked at one by one.
+const FEW: usize = 256;
+
+/// Calls `visit` with the position of every token from `first` on, in order.
+fn for_each_from(first: u8, tokens: &mut [u8], mut visit: impl FnMut(usize, &mut u8)) {
+    const STEP: usize = 64;
+    for (i, tokens) in tokens.chunks_mut(STEP).enumerate() {
+        if tokens.iter().fold(0, |most, &token| most.max(token)) >= first {
+            tokens.iter_mut().enumerate().filter(|(_, t)| **t >= first).for_each(|(j, t)| visit(i * STEP + j, t));
+        }
+    }
+}
+
+/// What tokens cost in a table, in units of 2^-16 bits.
+fn cost_of(isa: Isa, tokens: &[u8], costs: &[u32; TOKENS]) -> u64 {
+    if tokens.len() < FEW {
+        return tokens.iter().map(|&token| u64::from(costs[usize::from(token)])).sum();
+    }
+    let mut counts = [0; TOKENS];
+    count_tokens(isa, tokens, &mut counts);
+    counts.iter().zip(costs).map(|(&count, &cost)| u64::from(count) * u64::from(cost)).sum()
+}
+
+/// The channels of a chunk in stretches that share a table, or are dropped, each with its table.
+fn stretches(
+    quantizer: &PlaneQuantizer,
+    contexts: &ContextTables,
+    subband: usize,
+    channels: Range<usize>,
+) -> impl Iterator<Item = (Range<usize>, Option<u8>)> {
+    let table = move |channel| quantizer.coding.keeps(channel, subband).then(|| contexts.table_of(subband, channel));
+    let Range { mut start, end } = channels;
+    std::iter::from_fn(move || {
+        let (first, shared) = (start, (start < end).then(|| table(start))?);
+        start = (first + 1..end).find(|&channel| table(channel) != shared).unwrap_or(end);
+        Some((first..start, shared))
+    })
 }
 
 /// Appends the payload for `indices`, whose first channel is `first_channel` of the map.
@@ -68,41 +121,40 @@ pub(crate) fn encode_chunk(
     scratch: &mut OrderZeroScratch,
     out: &mut Vec<u8>,
 ) {
-    let OrderZeroScratch { tokens, runs, raw } = scratch;
-    tokens.clear();
+    let OrderZeroScratch { tokens, runs, raw, words } = scratch;
+    let isa = Isa::current();
+    tokens.resize(indices.values().len(), 0);
     runs.clear();
     raw.clear();
-    let mut cost = 0u64;
+    let (mut cost, mut end) = (0u64, 0);
     for subband in 0..quantizer.layout.blocks.len() {
-        for slot in 0..indices.channels() {
-            let channel = first_channel + slot;
-            let block = indices.block(&quantizer.layout, subband, slot);
-            if block.is_empty() || !quantizer.coding.keeps(channel, subband) {
-                continue;
+        let channels = first_channel..first_channel + indices.channels();
+        for (channels, number) in stretches(quantizer, &prepared.contexts, subband, channels) {
+            let slots = channels.start - first_channel..channels.end - first_channel;
+            let block = indices.blocks(&quantizer.layout, subband, slots);
+            let Some(number) = number.filter(|_| !block.is_empty()) else { continue };
+            let table = &prepared.contexts.tables()[usize::from(number)];
+            let own = &mut tokens[end..end + block.len()];
+            let special = prepared.special[usize::from(number)];
+            if tokens_of(isa, block, own) >= special {
+                for_each_from(special, own, |i, token| {
+                    *token = token_of(table, block[i]);
+                    debug_assert!(table.frequency(*token) > 0, "tables of a stream hold all its tokens");
+                    if raw_bits(*token) > 0 {
+                        raw.write(raw_value(block[i], *token), raw_bits(*token));
+                    }
+                });
             }
-            let number = prepared.contexts.table_of(subband, channel);
-            let table = &prepared.contexts.tables()[number as usize];
-            let certain = table.certain().is_some();
-            let costs = &prepared.costs[number as usize];
-            for &index in block {
-                let token = token_of(table, index);
-                debug_assert!(table.frequency(token) > 0, "tables of a stream hold all its tokens");
-                if raw_bits(token) > 0 {
-                    raw.write(raw_value(index, token), raw_bits(token));
-                }
-                if !certain {
-                    cost += u64::from(costs[token as usize]);
-                    tokens.push(token);
-                }
-            }
-            if !certain {
+            if table.certain().is_none() {
+                cost += cost_of(isa, own, &prepared.costs[usize::from(number)]);
                 runs.push(Run { table: number, length: block.len() });
+                end += block.len();
             }
         }
     }
     let lane_bits = lane_bits_for(cost >> COST_BITS);
     begin_payload(lane_bits, 0, raw.finish(), out);
-    RansEncoder { tables: &prepared.encode }.encode(runs, tokens, lane_bits, out);
+    RansEncoder { tables: &prepared.encode }.encode(runs, &tokens[..end], lane_bits, words, out);
 }
 
 /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
@@ -118,31 +170,25 @@ pub(crate) fn decode_chunk(
     let mut raw_reader = BitReader::new(raw);
     let mut decoder = RansDecoder::new(words, lane_bits)?;
 
+    let isa = Isa::current();
+    scratch.tokens.resize(PIECE.max(scratch.tokens.len()), 0);
     for subband in 0..quantizer.layout.blocks.len() {
-        for slot in 0..indices.channels() {
-            let channel = first_channel + slot;
-            let kept = quantizer.coding.keeps(channel, subband);
-            let block = indices.block_mut(&quantizer.layout, subband, slot);
-            if block.is_empty() {
-                continue;
-            }
-            if !kept {
+        let channels = first_channel..first_channel + indices.channels();
+        for (channels, number) in stretches(quantizer, &prepared.contexts, subband, channels) {
+            let slots = channels.start - first_channel..channels.end - first_channel;
+            let block = indices.blocks_mut(&quantizer.layout, subband, slots);
+            let Some(number) = number.map(usize::from) else {
                 block.fill(0);
                 continue;
-            }
-            let number = prepared.contexts.table_of(subband, channel) as usize;
-            scratch.tokens.resize(block.len(), 0);
-            let tokens = &mut scratch.tokens[..block.len()];
-            match &prepared.decode[number] {
-                Some(table) => decoder.decode(table, tokens)?,
-                None => tokens.fill(prepared.contexts.tables()[number].certain().expect("a certain token")),
-            }
-            for (index, &token) in block.iter_mut().zip(&*tokens) {
-                let bits = raw_bits(token);
-                let raw = if bits == 0 { 0 } else { raw_reader.read(bits)? };
-                *index = index_from_raw(token, raw);
-                if index.unsigned_abs() > MAX_MAGNITUDE {
-                    return Err(Error::corrupt(format!("the index {index} is beyond {MAX_MAGNITUDE}")));
+            };
+            for block in block.chunks_mut(PIECE) {
+                let tokens = &mut scratch.tokens[..block.len()];
+                match &prepared.decode[number] {
+                    Some(table) => decoder.decode(table, tokens)?,
+                    None => tokens.fill(prepared.contexts.tables()[number].certain().expect("a certain token")),
+                }
+                if indices_of(isa, tokens, block) >= FIRST_WITH_RAW_BITS {
+                    read_raw_bits(tokens, block, &mut raw_reader)?;
                 }
             }
         }
@@ -152,6 +198,20 @@ pub(crate) fn decode_chunk(
         return Err(Error::corrupt("a chunk has more raw bits than its tokens ask for"));
     }
     Ok(())
+}
+
+/// Puts the indices of tokens with raw bits into place.
+fn read_raw_bits(tokens: &mut [u8], block: &mut [i32], reader: &mut BitReader) -> Result<()> {
+    let mut result = Ok(());
+    for_each_from(FIRST_WITH_RAW_BITS, tokens, |i, &mut token| {
+        if result.is_ok() {
+            result = reader.read(raw_bits(token)).map(|raw| block[i] = index_from_raw(token, raw));
+            if result.is_ok() && block[i].unsigned_abs() > MAX_MAGNITUDE {
+                result = Err(Error::corrupt(format!("the index {} is beyond {MAX_MAGNITUDE}", block[i])));
+            }
+        }
+    });
+    result
 }
 
 /// What the indices of each subband cost, in units of 2^-16 bits, raw bits included.

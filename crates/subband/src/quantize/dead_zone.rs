@@ -1,5 +1,7 @@
 //! Uniform quantizer with a dead zone (FORMAT.md, "Quantizer").
 
+use crate::kernel::{self, Isa, QuantizerConstants};
+
 /// Smallest and largest index that a coding may produce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IndexRange {
@@ -15,9 +17,6 @@ impl IndexRange {
     }
 }
 
-/// Above any index that [`IndexRange`] can hold, and exact in f32.
-const OUT_OF_RANGE: f32 = (1 << 25) as f32;
-
 /// `index = sign(x) * floor(|x| / step + rounding)`, clamped to `range`; returns how many were clamped.
 ///
 /// `rounding` 0.5 is rounding to nearest (ties away from zero); less widens the zero bin. The division
@@ -29,25 +28,14 @@ pub(crate) fn quantize(
     range: IndexRange,
     indices: &mut [i32],
 ) -> usize {
-    let inverse = 1.0 / step;
-    let mut clamped = 0;
-    for (index, &x) in indices.iter_mut().zip(coefficients) {
-        // `min` also turns a NaN (infinity minus infinity in the transform) into an out-of-range index.
-        let magnitude = (x.abs() * inverse + rounding).min(OUT_OF_RANGE) as i32;
-        let signed = if x < 0.0 { -magnitude } else { magnitude };
-        *index = signed.clamp(range.min, range.max);
-        clamped += u32::from(*index != signed) as usize;
-    }
-    clamped
+    let constants = QuantizerConstants { inverse: 1.0 / step, rounding, range: [range.min, range.max] };
+    kernel::quantize(Isa::current(), constants, coefficients, indices)
 }
 
 /// `x = sign(k) * (|k| - shift) * step`; 0 stays 0. `shift` moves the point of reconstruction from the
 /// middle of the nominal bin towards zero, in steps.
 pub(crate) fn dequantize(indices: &[i32], step: f32, shift: f32, coefficients: &mut [f32]) {
-    for (x, &index) in coefficients.iter_mut().zip(indices) {
-        let magnitude = (index.unsigned_abs() as f32 - shift).max(0.0) * step;
-        *x = if index < 0 { -magnitude } else { magnitude };
-    }
+    kernel::dequantize(Isa::current(), step, shift, indices, coefficients);
 }
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ impl StepTable {
         StepTable { rows, subbands, per_channel: matches!(steps, Steps::PerChannel(_)) }
     }
 
+    /// Whether channels may differ.
+    pub fn is_per_channel(&self) -> bool {
+        self.per_channel
+    }
+
     pub fn step(&self, channel: usize, subband: usize) -> f32 {
         let row = if self.per_channel { channel } else { 0 };
         self.rows[row * self.subbands + subband]

@@ -1,0 +1,241 @@
+//! rANS encoding, round by round, from the last token to the first.
+
+use super::isa::{Isa, Level};
+
+const SCALE: u32 = 1 << 12;
+
+/// What coding a token looks up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TokenEntry {
+    /// ceil(2^64 / frequency): x / frequency is (x * inverse) >> 64 for every 32-bit x, since the excess of the inverse,
+    /// below one part in 2^64 / frequency, times x stays below that. For frequency 1 it is 2^64 - 1 and the quotient
+    /// x - 1; `offset` makes up for it. Against a division this is half of the encoder's time.
+    inverse: u64,
+    /// Above this a state is too large.
+    limit: u32,
+    /// The cumulative.
+    offset: u16,
+    /// 4096 - frequency.
+    complement: u16,
+}
+
+impl TokenEntry {
+    /// For a frequency of 1 to 4095.
+    pub fn new(frequency: u32, cumulative: u32) -> Self {
+        TokenEntry {
+            inverse: (u64::MAX / u64::from(frequency)).saturating_add(1),
+            limit: ((u64::from(frequency) << 20) - 1) as u32,
+            offset: (cumulative + if frequency == 1 { SCALE - 1 } else { 0 }) as u16,
+            complement: (SCALE - frequency) as u16,
+        }
+    }
+
+    /// The state after the token, and whether the low word of the state before must be moved out.
+    #[inline(always)]
+    pub fn step(self, state: u32) -> (u32, bool) {
+        debug_assert!(self.inverse > 0, "the token has a share");
+        let full = state > self.limit;
+        let x = state >> if full { 16 } else { 0 };
+        let quotient = ((u128::from(x) * u128::from(self.inverse)) >> 64) as u32;
+        // quotient * 4096 + x - quotient * frequency + cumulative
+        (x.wrapping_add(u32::from(self.offset)).wrapping_add(quotient.wrapping_mul(u32::from(self.complement))), full)
+    }
+}
+
+/// What the tokens of a table are coded with.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenTable {
+    pub entries: [TokenEntry; 128],
+    /// Frequency, and cumulative above its 12 bits.
+    shares: [u32; 128],
+    /// The inverse of each frequency less two parts in 2^22: see [`avx512`].
+    inverses: [f32; 128],
+}
+
+impl TokenTable {
+    /// With a function from token to frequency and cumulative; tokens of frequency 0 are not coded.
+    pub fn new(share: impl Fn(u8) -> (u32, u32)) -> Self {
+        let mut table = TokenTable { entries: [TokenEntry::default(); 128], shares: [0; 128], inverses: [0.0; 128] };
+        for token in 0..128 {
+            let (frequency, cumulative) = share(token);
+            if frequency > 0 {
+                let i = usize::from(token);
+                table.entries[i] = TokenEntry::new(frequency, cumulative);
+                table.shares[i] = frequency | cumulative << 12;
+                table.inverses[i] = 1.0 / frequency as f32 * (1.0 - 1.0 / (1 << 21) as f32);
+            }
+        }
+        table
+    }
+}
+
+/// Codes whole rounds of `tokens`, whose length is a multiple of the `1 << lane_bits` lanes, from the last to the first.
+/// Words are stored from the first of `words` on, where a word a token has room and [`SPARE_WORDS`] more; returns how many.
+pub(crate) fn encode_rounds(
+    isa: Isa,
+    table: &TokenTable,
+    states: &mut [u32; 32],
+    lane_bits: u32,
+    tokens: &[u8],
+    words: &mut [u16],
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    match (lane_bits, isa.level()) {
+        // SAFETY: the `Isa` of a level only exists where the CPU has its features.
+        (4, Level::Avx512) => return unsafe { avx512::<1>(table, states, tokens, words) },
+        (5, Level::Avx512) => return unsafe { avx512::<2>(table, states, tokens, words) },
+        _ => {}
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = isa;
+    match lane_bits {
+        0 => plain::<1>(table, states, tokens, words),
+        1 => plain::<2>(table, states, tokens, words),
+        2 => plain::<4>(table, states, tokens, words),
+        3 => plain::<8>(table, states, tokens, words),
+        4 => plain::<16>(table, states, tokens, words),
+        _ => plain::<32>(table, states, tokens, words),
+    }
+}
+
+/// Words beyond the last that a store may overwrite.
+pub(crate) const SPARE_WORDS: usize = 16;
+
+/// Not compiled for vector instructions, which the compiler then would use for parts of a step, at a third of the speed.
+fn plain<const LANES: usize>(table: &TokenTable, states: &mut [u32; 32], tokens: &[u8], words: &mut [u16]) -> usize {
+    let mut x: [u32; LANES] = std::array::from_fn(|lane| states[lane]);
+    assert!(tokens.len() % LANES == 0 && tokens.len() <= words.len());
+    let words = words.as_mut_ptr();
+    let mut at = 0;
+    for round in tokens.as_chunks::<LANES>().0.iter().rev() {
+        for (x, &token) in x.iter_mut().zip(round).rev() {
+            // SAFETY: at most one word a token is stored before this one, and `words` has room for one a token.
+            unsafe { words.add(at).write(*x as u16) };
+            let (state, full) = table.entries[usize::from(token & 127)].step(*x);
+            *x = state;
+            at += usize::from(full);
+        }
+    }
+    states[..LANES].copy_from_slice(&x);
+    at
+}
+
+/// As [`plain`] with `16 * VECTORS` lanes, the last lane in the first place of a vector, since its word is first in memory.
+///
+/// The quotient is estimated in f32, never above it: below 2^20, with errors of at most 2^-24 of it in the conversion of the
+/// state, the inverse and the product and 2^-21 by intent, it is at most one too low, which the remainder tells.
+/// (Exact integer quotients take two multiplications of 64 bits for half of the lanes each.) Tables of the first 32 tokens
+/// are in registers; others are rare and gathered.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,popcnt")]
+fn avx512<const VECTORS: usize>(table: &TokenTable, states: &mut [u32; 32], tokens: &[u8], words: &mut [u16]) -> usize {
+    use std::arch::x86_64::*;
+    assert!(tokens.len() + SPARE_WORDS <= words.len());
+    let backwards = _mm512_set_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    // SAFETY: 32 states are 2 vectors, and each table has 128 numbers of four bytes.
+    let (mut x, shares, inverses) = unsafe {
+        let x: [__m512i; VECTORS] = std::array::from_fn(|v| {
+            _mm512_permutexvar_epi32(backwards, _mm512_loadu_epi32(states[16 * v..].as_ptr().cast()))
+        });
+        let shares: [__m512i; 2] = [0, 16].map(|i| _mm512_loadu_epi32(table.shares[i..].as_ptr().cast()));
+        let inverses: [__m512; 2] = [0, 16].map(|i| _mm512_loadu_ps(table.inverses[i..].as_ptr()));
+        (x, shares, inverses)
+    };
+    let frequency_bits = _mm512_set1_epi32(4095);
+    let mut at = 0;
+    for round in tokens.chunks_exact(16 * VECTORS).rev() {
+        for (x, round) in x.iter_mut().zip(round.as_chunks::<16>().0).rev() {
+            // SAFETY: 16 tokens.
+            let token = unsafe { _mm_loadu_si128(round.as_ptr().cast()) };
+            let rare = _mm_cmpgt_epu8_mask(token, _mm_set1_epi8(31)) != 0;
+            let token = _mm512_permutexvar_epi32(backwards, _mm512_cvtepu8_epi32(token));
+            let (share, inverse) = if rare {
+                let token = _mm512_and_si512(token, _mm512_set1_epi32(127));
+                // SAFETY: below 128.
+                unsafe {
+                    (
+                        _mm512_i32gather_epi32::<4>(token, table.shares.as_ptr().cast()),
+                        _mm512_i32gather_ps::<4>(token, table.inverses.as_ptr()),
+                    )
+                }
+            } else {
+                (
+                    _mm512_permutex2var_epi32(shares[0], token, shares[1]),
+                    _mm512_permutex2var_ps(inverses[0], token, inverses[1]),
+                )
+            };
+            let full = _mm512_cmpge_epu32_mask(*x, _mm512_slli_epi32::<20>(share));
+            let moved = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, *x));
+            // SAFETY: at most one word a token is stored before, and there is room for one a token and `SPARE_WORDS`, 16.
+            unsafe { _mm256_storeu_si256(words.as_mut_ptr().add(at).cast(), moved) };
+            at += full.count_ones() as usize;
+            let kept = _mm512_mask_srli_epi32::<16>(*x, full, *x);
+            let frequency = _mm512_and_si512(share, frequency_bits);
+            let quotient = _mm512_cvttps_epu32(_mm512_mul_ps(_mm512_cvtepu32_ps(kept), inverse));
+            let rest = _mm512_sub_epi32(kept, _mm512_mullo_epi32(quotient, frequency));
+            let next = _mm512_add_epi32(_mm512_slli_epi32::<12>(quotient), rest);
+            let next = _mm512_add_epi32(next, _mm512_srli_epi32::<12>(share));
+            // One more quotient: 4096 more, and the remainder less by the frequency.
+            let low = _mm512_cmpge_epu32_mask(rest, frequency);
+            let more = _mm512_sub_epi32(_mm512_set1_epi32(4096), frequency);
+            *x = _mm512_mask_add_epi32(next, low, next, more);
+        }
+    }
+    for (v, x) in x.iter().enumerate() {
+        // SAFETY: as above.
+        unsafe {
+            _mm512_storeu_epi32(states[16 * v..].as_mut_ptr().cast(), _mm512_permutexvar_epi32(backwards, *x));
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every frequency, with states next to multiples of it and at the ends of their range.
+    #[test]
+    fn steps_are_those_of_a_division() {
+        let mut tables = Vec::new();
+        for first in (1..4096).step_by(112) {
+            tables
+                .push((first, TokenTable::new(|token| ((first + u32::from(token)).min(4095), u32::from(token) * 30))));
+        }
+        let mut seed = 1u32;
+        for (first, table) in &tables {
+            for offset in 0..40 {
+                let tokens: Vec<u8> = (0..32).map(|i| (i + offset * 3) as u8 % 112).collect();
+                let mut states = [0u32; 32];
+                for (state, &token) in states.iter_mut().zip(&tokens) {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let frequency = (first + u32::from(token)).min(4095);
+                    let multiple = ((seed >> 12) * frequency).max(1 << 16);
+                    *state = [multiple, multiple - 1, u32::MAX, 1 << 16, frequency << 20, (frequency << 20) - 1, seed]
+                        [(seed >> 7) as usize % 7]
+                        .max(1 << 16);
+                }
+                for lane_bits in 0..=5 {
+                    let (mut expected, mut expected_words) = (states, Vec::new());
+                    let lanes = 1 << lane_bits;
+                    for i in (0..32).rev() {
+                        let frequency = (first + u32::from(tokens[i])).min(4095);
+                        let x = &mut expected[i % lanes];
+                        if *x >= frequency << 20 {
+                            expected_words.push(*x as u16);
+                            *x >>= 16;
+                        }
+                        *x =
+                            (*x / frequency << 12).wrapping_add(*x % frequency).wrapping_add(u32::from(tokens[i]) * 30);
+                    }
+                    for isa in Isa::available() {
+                        let (mut got, mut words) = (states, [0; 32 + SPARE_WORDS]);
+                        let count = encode_rounds(isa, table, &mut got, lane_bits, &tokens, &mut words);
+                        assert_eq!(words[..count], expected_words, "{isa:?} {first} {lane_bits}");
+                        assert_eq!(got, expected, "{isa:?} {first} {lane_bits}");
+                    }
+                }
+            }
+        }
+    }
+}
