@@ -11,6 +11,7 @@ mod curves;
 mod evaluation_report;
 mod models;
 mod network;
+mod onnx;
 mod output;
 mod picture;
 mod plot;
@@ -28,7 +29,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     calibrate, compare as compare_command, completions, compress, data, decompress, demo, eval, inspect,
-    models as models_command, reproduce as reproduce_command, retrain, train,
+    models as models_command, reproduce as reproduce_command, retrain, taps, train,
 };
 
 #[global_allocator]
@@ -67,6 +68,7 @@ enum Command {
     Inspect(inspect::Args),
     Calibrate(calibrate::Args),
     Eval(eval::Args),
+    Taps(taps::Args),
     Compare(compare_command::Args),
     /// Measure the peak memory of one coder, for `compare`
     #[command(hide = true)]
@@ -121,6 +123,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Inspect(args) => inspect::run(args),
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Eval(args) => eval::run(args, ui),
+        Command::Taps(args) => taps::run(args, ui),
         Command::Compare(args) => compare_command::run(args, ui),
         Command::ComparePeak(args) => compare_command::run_peak(args),
         Command::Demo(args) => demo::run(args, ui),
