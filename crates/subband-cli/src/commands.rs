@@ -12,6 +12,7 @@ pub mod inspect;
 pub mod models;
 pub mod reproduce;
 pub mod retrain;
+pub mod taps;
 pub mod train;
 
 use std::path::Path;

@@ -6,5 +6,6 @@ mod page;
 mod provenance;
 
 pub use comparison::of_comparison;
-pub use evaluation::{TapPicture, of_evaluation};
+pub use evaluation::{TapPicture, of_evaluation, of_model_evaluation};
+pub use page::Page;
 pub use provenance::{command_line, file_hash};

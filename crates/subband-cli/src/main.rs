@@ -13,6 +13,7 @@ mod html;
 mod map_picture;
 mod models;
 mod network;
+mod onnx;
 mod output;
 mod picture;
 mod plot;
@@ -30,7 +31,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     calibrate, compare as compare_command, completions, compress, data, decompress, demo, eval, inspect,
-    models as models_command, reproduce as reproduce_command, retrain, train,
+    models as models_command, reproduce as reproduce_command, retrain, taps, train,
 };
 
 #[global_allocator]
@@ -69,6 +70,7 @@ enum Command {
     Inspect(inspect::Args),
     Calibrate(calibrate::Args),
     Eval(eval::Args),
+    Taps(taps::Args),
     Compare(compare_command::Args),
     /// Measure the peak memory of one coder, for `compare`
     #[command(hide = true)]
@@ -123,6 +125,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Inspect(args) => inspect::run(args),
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Eval(args) => eval::run(args, ui),
+        Command::Taps(args) => taps::run(args, ui),
         Command::Compare(args) => compare_command::run(args, ui),
         Command::ComparePeak(args) => compare_command::run_peak(args),
         Command::Demo(args) => demo::run(args, ui),

@@ -1,6 +1,6 @@
 //! The network, the weights and the images that calibrate and eval are given.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use subband_nn::data::{Cifar10, Dataset, image_folder};
@@ -42,6 +42,16 @@ pub enum Part {
 }
 
 impl NetworkArgs {
+    /// Where the images are, as given.
+    pub fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
+    /// The classes file, as given.
+    pub fn classes(&self) -> Option<&Path> {
+        self.classes.as_deref()
+    }
+
     /// The network asked for, or that of the bundled model `model`.
     pub fn source(&self, model: &str) -> Result<Source> {
         let device = self.device.device();

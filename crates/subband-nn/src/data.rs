@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use cifar10::Cifar10;
-pub use image_folder::{IMAGE_FOLDER_HELP, image_folder};
+pub use image_folder::{Framing, IMAGE_FOLDER_HELP, Resize, framed_folder, has_classes, image_folder, plain_folder};
 pub use prefetch::Prefetch;
 
 use crate::error::{Error, Result};
@@ -116,7 +116,7 @@ impl Dataset {
         self.shape
     }
 
-    /// Labels are below this.
+    /// Labels are below this; 0 where there are none, and those of batches mean nothing.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -140,6 +140,14 @@ impl Dataset {
     pub fn spread(&self, count: usize) -> Self {
         let (count, len) = (count.min(self.len()), self.len());
         Self { order: (0..count).map(|i| self.order[i * len / count]).collect(), ..self.clone() }
+    }
+
+    /// The images at some positions of this part, in that order.
+    ///
+    /// # Panics
+    /// Where a position is not below `len()`.
+    pub fn select(&self, positions: impl IntoIterator<Item = usize>) -> Self {
+        Self { order: positions.into_iter().map(|position| self.order[position]).collect(), ..self.clone() }
     }
 
     /// Images `start..end` of this part. `start <= end <= len()` must hold.
@@ -170,7 +178,7 @@ impl Dataset {
             }
             Source::Files(photographs) => {
                 let images: Vec<usize> = positions.iter().map(|&p| self.order[p] as usize).collect();
-                photographs.read(&images, self.shape, &mut batch);
+                photographs.read(&images, &mut batch);
             }
         }
         Ok(batch)

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use subband::{Effort, Profile};
 
-pub use report::{Evaluation, TapReport};
+pub use coded_map::{CodedMap, CodedTaps, Totals, Worker};
+pub use report::{Evaluation, Rates, TapReport};
 
 use crate::calibrate::{batch_size, check_images};
 use crate::data::{Dataset, Skipped};
@@ -17,7 +18,6 @@ use crate::network::Network;
 use crate::per_image::{for_each_image, one_per_thread};
 use crate::progress::Progress;
 use crate::rank::{self, Hits};
-use coded_map::{CodedTaps, Totals, Worker};
 
 /// What an evaluation measures beside accuracy and bytes, and how it names the weights.
 #[derive(Clone, Debug)]
@@ -128,7 +128,8 @@ fn run(
     progress: &mut dyn Progress,
 ) -> Result<Pass> {
     check_images(network, data)?;
-    let taps = CodedTaps::new(network, profile, options)?;
+    let sites = network.sites().iter().map(|site| (site.name.as_str(), site.shape));
+    let taps = CodedTaps::new(network.kind().name(), sites, profile, options)?;
     let mut pass = Pass {
         totals: vec![Totals::default(); taps.len()],
         workers: one_per_thread(|| Ok(Worker::new(&taps)))?,

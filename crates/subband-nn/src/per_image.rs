@@ -5,14 +5,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// Calls `work(state, map, decoded)` for each image of `[N, C, H, W]`, in parallel, and returns the tensor of what was
-/// written to `decoded` with the results in the order of the images.
-///
-/// Each of `states` serves one thread and keeps what it counts from call to call, so that totals that do not depend on
-/// order (integers) can be kept there; what does depend on it (sums of floats) belongs in the results.
-///
-/// # Errors
-/// The error of the first image that has one, whichever thread met it.
+/// [`for_each_map`] on a burn tensor `[N, C, H, W]`, into another one.
 pub(crate) fn for_each_image<S: Send, R: Send>(
     map: Tensor<4>,
     states: &mut [S],
@@ -24,8 +17,29 @@ pub(crate) fn for_each_image<S: Send, R: Send>(
     let data = map.into_data();
     let values = data.as_slice::<f32>().map_err(|e| Error::argument(format!("maps must be f32: {e}")))?;
     let mut decoded = vec![0f32; values.len()];
-    let part = shape[0].div_ceil(states.len().max(1)).max(1) * size;
-    let results: Vec<Vec<Result<R>>> = decoded
+    let results = for_each_map(values, size, &mut decoded, states, work)?;
+    let tensor = Tensor::from_data(TensorData::new(decoded, shape), &device);
+    Ok((tensor, results))
+}
+
+/// Calls `work(state, map, decoded)` for each map of `size` values in `values`, in parallel, and returns the results in
+/// the order of the maps; `decoded` is as long as `values`.
+///
+/// Each of `states` serves one thread and keeps what it counts from call to call, so that totals that do not depend on
+/// order (integers) can be kept there; what does depend on it (sums of floats) belongs in the results.
+///
+/// # Errors
+/// The error of the first map that has one, whichever thread met it.
+pub fn for_each_map<S: Send, R: Send, E: Send>(
+    values: &[f32],
+    size: usize,
+    decoded: &mut [f32],
+    states: &mut [S],
+    work: impl Fn(&mut S, &[f32], &mut [f32]) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let maps = values.len() / size.max(1);
+    let part = maps.div_ceil(states.len().max(1)).max(1) * size.max(1);
+    let results: Vec<Vec<Result<R, E>>> = decoded
         .par_chunks_mut(part)
         .zip(values.par_chunks(part))
         .zip(states.par_iter_mut())
@@ -37,9 +51,7 @@ pub(crate) fn for_each_image<S: Send, R: Send>(
                 .collect()
         })
         .collect();
-    let results = results.into_iter().flatten().collect::<Result<Vec<R>>>()?;
-    let tensor = Tensor::from_data(TensorData::new(decoded, shape), &device);
-    Ok((tensor, results))
+    results.into_iter().flatten().collect()
 }
 
 /// One `T` for each thread of the current pool.

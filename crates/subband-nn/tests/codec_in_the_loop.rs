@@ -44,11 +44,11 @@ fn measure(profile: &Profile) -> Evaluation {
 fn every_tap_is_coded_and_counted() {
     for (taps, count) in [(Taps::Blocks, 9), (Taps::Relu, 19)] {
         let report = measure(&profile(&config().with_taps(taps)));
-        assert_eq!(report.per_tap.len(), count);
+        assert_eq!(report.rates.per_tap.len(), count);
         assert_eq!(report.taps, taps.to_string());
-        assert_eq!(report.per_tap[0].values % (12 * 16 * 32 * 32), 0);
-        assert_eq!(report.values, report.per_tap.iter().map(|t| t.values).sum::<u64>());
-        assert_eq!(report.bytes, report.per_tap.iter().map(|t| t.bytes).sum::<u64>());
+        assert_eq!(report.rates.per_tap[0].values % (12 * 16 * 32 * 32), 0);
+        assert_eq!(report.rates.values, report.rates.per_tap.iter().map(|t| t.values).sum::<u64>());
+        assert_eq!(report.rates.bytes, report.rates.per_tap.iter().map(|t| t.bytes).sum::<u64>());
         let fast = evaluate(
             &network(),
             &images(12, 3),
@@ -58,9 +58,9 @@ fn every_tap_is_coded_and_counted() {
         );
         let fast = fast.unwrap();
         assert_eq!(fast.top1, report.top1);
-        assert!(report.order0_entropy_bits_per_value < fast.bits_per_value);
-        assert!(report.bits_per_value < report.self_contained_bits_per_value.unwrap());
-        assert!(report.bits_per_value < 6.0, "{}", report.bits_per_value);
+        assert!(report.rates.order0_entropy_bits_per_value < fast.rates.bits_per_value);
+        assert!(report.rates.bits_per_value < report.rates.self_contained_bits_per_value.unwrap());
+        assert!(report.rates.bits_per_value < 6.0, "{}", report.rates.bits_per_value);
     }
 }
 
@@ -68,10 +68,10 @@ fn every_tap_is_coded_and_counted() {
 fn finer_steps_cost_bits_and_save_error() {
     let at = |k| measure(&profile(&config().with_rule(StepRule::Scale(k))));
     let (fine, coarse) = (at(0.05), at(1.0));
-    assert!(fine.bits_per_value > coarse.bits_per_value + 2.0);
+    assert!(fine.rates.bits_per_value > coarse.rates.bits_per_value + 2.0);
     // The first map is the same in both runs: later ones also carry what earlier ones lost.
-    assert!(fine.per_tap[0].mse < 0.02 * coarse.per_tap[0].mse);
-    assert_eq!(fine.saturated, 0);
+    assert!(fine.rates.per_tap[0].mse < 0.02 * coarse.rates.per_tap[0].mse);
+    assert_eq!(fine.rates.saturated, 0);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn the_error_is_that_of_the_quantizer() {
     let result = calibrate(&network(), &images(24, 1), None, &config, &mut ()).unwrap();
     let report = measure(&result.profile);
     let step = 0.05 * result.statistics[0].std;
-    let ratio = report.per_tap[0].mse / (step * step / 12.0);
+    let ratio = report.rates.per_tap[0].mse / (step * step / 12.0);
     assert!((0.3..1.05).contains(&ratio), "{ratio}");
 }
 
@@ -93,7 +93,7 @@ fn a_rate_is_met_from_below() {
     let achieved = result.search.unwrap().achieved;
     assert!((1.9..=2.0).contains(&achieved), "{achieved}");
     let report = evaluate(&network(), &held_out, &result.profile, &EvaluateOptions::default(), &mut ());
-    assert!((report.unwrap().bits_per_value - achieved).abs() < 1e-9);
+    assert!((report.unwrap().rates.bits_per_value - achieved).abs() < 1e-9);
 }
 
 #[test]
@@ -110,9 +110,9 @@ fn a_target_drop_holds_on_the_held_out_images() {
 fn the_thesis_preset_drops_the_last_details() {
     let report = measure(&profile(&config().with_rule(StepRule::Thesis)));
     // 1 of 64 coefficients is left: 8 x 8 over 3 levels.
-    let last = report.per_tap.last().unwrap();
+    let last = report.rates.per_tap.last().unwrap();
     assert!(last.zeros >= 63.0 / 64.0 && last.bits_per_value < 0.25, "{last:?}");
-    assert!(report.seg_bits_per_value > report.order0_entropy_bits_per_value);
+    assert!(report.rates.seg_bits_per_value > report.rates.order0_entropy_bits_per_value);
 }
 
 #[test]

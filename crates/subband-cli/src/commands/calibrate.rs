@@ -1,16 +1,18 @@
 //! `subband calibrate`: training images through a network, and the profile its maps are coded with.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use subband::{Profile, Wavelet};
 use subband_nn::calibrate::{CalibrateConfig, Calibration, StepRule, calibrate};
 use subband_nn::data::{Dataset, image_folder};
 use subband_nn::{NetworkKind, Taps};
+use subband_onnx::TapChoice;
 
 use crate::args::{self, Threads};
 use crate::network::{NetworkArgs, Part};
+use crate::onnx::{self, OnnxArgs};
 use crate::output::{self, Output};
 use crate::progress::Bars;
 use crate::{Ui, models, table};
@@ -29,7 +31,8 @@ Examples:
   subband calibrate --network resnet20 --weights w.safetensors --bits 1.5 --wavelet haar --levels 3 -o r.sbp
   subband calibrate --network resnet20 --weights w.safetensors --target-drop 0.5 --taps relu -o r.sbp
   subband calibrate --network resnet20 --weights w.safetensors --preset thesis -o thesis.sbp
-  subband calibrate --network resnet18 --weights r18.safetensors --data imagenet/train --step-scale 0.5 -o r18.sbp"
+  subband calibrate --network resnet18 --weights r18.safetensors --data imagenet/train --step-scale 0.5 -o r18.sbp
+  subband calibrate --model net.onnx --data photographs --taps relu --step-scale 0.3 -o net.sbp"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -39,9 +42,14 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// Maps to code: blocks (residual block outputs) or relu (every ReLU output)
+    /// An ONNX file in place of --network and --weights: one step scale for all taps (`subband tune` searches)
+    #[arg(long, value_name = "FILE.onnx", conflicts_with_all = ["network", "weights", "preset", "bits", "target_drop", "held_out"])]
+    model: Option<PathBuf>,
+
+    /// Maps to code: blocks (residual block outputs) or relu (every ReLU output); of an ONNX model also activations, conv,
+    /// all, a kind of `subband taps`, a pattern of names or @FILE
     #[arg(long, value_name = "TAPS", default_value = "blocks")]
-    taps: Taps,
+    taps: String,
 
     /// Wavelet: none, haar, legall53, cdf97 or db2 [default: haar]
     #[arg(long, value_name = "WAVELET", conflicts_with = "preset")]
@@ -73,6 +81,9 @@ pub struct Args {
     /// Held-out photographs that a search measures on; CIFAR-10 has its own
     #[arg(long, value_name = "DIR")]
     held_out: Option<PathBuf>,
+
+    #[command(flatten)]
+    onnx: OnnxArgs,
 
     #[command(flatten)]
     threads: Threads,
@@ -115,7 +126,11 @@ impl RuleArgs {
 }
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
-    let mut config = CalibrateConfig::default().with_taps(args.taps).with_rule(args.rule.rule());
+    if let Some(model) = &args.model {
+        return run_onnx(model, &args, ui);
+    }
+    let taps: Taps = args.taps.parse().map_err(|e: subband_nn::Error| args::usage(e.to_string()))?;
+    let mut config = CalibrateConfig::default().with_taps(taps).with_rule(args.rule.rule());
     let wavelet = args.wavelet.unwrap_or(config.wavelet);
     config = config.with_wavelet(wavelet, super::levels_of(wavelet, args.levels, 3));
     config.rounding = args.rounding.unwrap_or(config.rounding);
@@ -143,6 +158,41 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if ui.quiet { Ok(()) } else { output::print(&summary(&found, &config, bytes.len()), to_stderr) }
 }
 
+fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
+    let choice: TapChoice = args.taps.parse().map_err(|e: subband_onnx::Error| args::usage(e.to_string()))?;
+    let mut config = subband_onnx::CalibrateConfig::default();
+    config.wavelet = args.wavelet.unwrap_or(config.wavelet);
+    config.levels = super::levels_of(config.wavelet, args.levels, config.levels);
+    config.step_scale = args.rule.step_scale.unwrap_or(config.step_scale);
+    config.rounding = args.rounding.unwrap_or(config.rounding);
+    config.reconstruction = args.reconstruction.unwrap_or(config.reconstruction);
+    let data = args.network.data().ok_or_else(|| args::usage("an ONNX model needs --data: photographs or arrays"))?;
+    let mut output = Output::create(&args.output, args.force)?;
+    let mut bars = Bars::new(ui.quiet);
+    let found = args.threads.run(|| {
+        let opened = args.onnx.open(path)?;
+        config.layout = opened.layout;
+        let inputs = opened.inputs(data, args.network.classes())?.spread(args.images.unwrap_or(2000) as usize);
+        let taps = choice.choose(&opened.candidates)?;
+        Ok(subband_onnx::calibrate(&opened.network(), &taps, &inputs, &config, &mut bars)?)
+    })?;
+    drop(bars);
+    let bytes = found.profile.to_bytes();
+    output.write_all(&bytes).with_context(|| format!("cannot write {}", args.output.display()))?;
+    let to_stderr = output.is_stdout();
+    output.commit()?;
+    let measured = found.statistics.iter().map(|tap| (tap.std, tap.max));
+    let mut text = tap_table(&found.profile, measured);
+    text += &format!(
+        "\n{}, {} taps: step scale {}",
+        found.profile.network(),
+        found.profile.taps().len(),
+        config.step_scale
+    );
+    text += &format!("\nprofile {} ({} bytes)\n", hash(&found.profile), table::count(bytes.len() as u64));
+    if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
+}
+
 /// The images for a rule that searches.
 fn held_out(args: &Args, kind: NetworkKind, rule: StepRule) -> Result<Option<Dataset>> {
     if !matches!(rule, StepRule::Bits(_) | StepRule::TargetDrop(_)) {
@@ -157,19 +207,24 @@ fn held_out(args: &Args, kind: NetworkKind, rule: StepRule) -> Result<Option<Dat
     }
 }
 
-fn summary(found: &Calibration, config: &CalibrateConfig, bytes: usize) -> String {
+/// A row a tap; `measured` are deviation and maximum.
+fn tap_table(profile: &Profile, measured: impl Iterator<Item = (f64, f32)>) -> String {
     let mut rows = table::new(&["tap", "shape", "std", "max", "step", "tables"]);
-    for (tap, statistics) in found.profile.taps().iter().zip(&found.statistics) {
+    for (tap, (std, max)) in profile.taps().iter().zip(measured) {
         rows.add_row([
-            tap.name().to_owned(),
+            onnx::printable(tap.name()),
             table::shape(&tap.shape()),
-            table::figure(statistics.std),
-            table::figure(statistics.max.into()),
+            table::figure(std),
+            table::figure(max.into()),
             table::steps(&tap.coding().steps),
             tap.table_count().to_string(),
         ]);
     }
-    let mut text = table::render(&rows);
+    table::render(&rows)
+}
+
+fn summary(found: &Calibration, config: &CalibrateConfig, bytes: usize) -> String {
+    let mut text = tap_table(&found.profile, found.statistics.iter().map(|tap| (tap.std, tap.max)));
     text += &format!("\n{}, {} taps: {}", found.profile.network(), found.profile.taps().len(), config.rule);
     if let (Some(scale), false) = (found.step_scale, matches!(config.rule, StepRule::Scale(_))) {
         text += &format!(", found at step scale {}", table::figure(scale));

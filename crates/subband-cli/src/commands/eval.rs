@@ -1,25 +1,29 @@
 //! `subband eval`: accuracy and bytes with every map compressed and decompressed on the way.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use subband::{Effort, Profile, TapProfile};
 use subband_nn::Network;
-use subband_nn::data::Dataset;
-use subband_nn::evaluate::{EvaluateOptions, Evaluation, evaluate};
+use subband_nn::data::{Dataset, Skipped};
+use subband_nn::evaluate::{EvaluateOptions, evaluate};
 
 use crate::args::{self, Threads};
-use crate::html::TapPicture;
-use crate::network::{NetworkArgs, Part, Source};
+use crate::html::{Page, TapPicture};
+use crate::network::{NetworkArgs, Part};
+use crate::onnx::OnnxArgs;
 use crate::output::Output;
 use crate::progress::Bars;
-use crate::{Ui, evaluation_report, html, map_picture, models, output};
+use crate::{Ui, evaluation_report, html, map_picture, models, onnx, output};
 
 /// Measure accuracy and rate with a profile in the network
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every image goes through the network on its own, and every map at a tap of the profile is really compressed to bytes \
 and decompressed; the network goes on with the decoded map. CIFAR-10 networks are measured on the test images.
+
+An ONNX model is measured on the photographs or arrays of --data; without labels, by how close its outputs stay to \
+those without the codec.
 
 Without a network, a bundled model is measured: `subband models` lists them.
 
@@ -29,12 +33,13 @@ Examples:
   subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp
   subband eval --network resnet20 --weights w.safetensors --profile resnet20.sbp --limit 1000 --json out.json
   subband eval --limit 1000 --report eval.html --pictures layer1.0,layer3.1
-  subband eval --network resnet18 --weights r18.safetensors --profile r18.sbp --data imagenet/val")]
+  subband eval --network resnet18 --weights r18.safetensors --profile r18.sbp --data imagenet/val
+  subband eval --model net.onnx --profile net.sbp --data photographs --json -")]
 pub struct Args {
     #[command(flatten)]
     network: NetworkArgs,
 
-    #[arg(long, value_name = "NAME", help = format!("Bundled model: network, weights and profile [default: {}]", models::DEFAULT), conflicts_with_all = ["network", "weights"])]
+    #[arg(long, value_name = "NAME|FILE.onnx", help = format!("An ONNX file, or a bundled model: network, weights and profile [default: {}]", models::DEFAULT), conflicts_with_all = ["network", "weights"])]
     model: Option<String>,
 
     /// Profile the maps are coded with; it says which taps [default: that of the bundled model]
@@ -70,17 +75,17 @@ pub struct Args {
     limit: Option<u32>,
 
     #[command(flatten)]
+    onnx: OnnxArgs,
+
+    #[command(flatten)]
     threads: Threads,
 }
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
-    // A report can be made again: unlike compressed files and profiles it may be overwritten.
-    let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(path, true)).transpose();
-    let (json, report) = (open(&args.json)?, open(&args.report)?);
-    ensure!(
-        ![&json, &report].iter().all(|output| output.as_ref().is_some_and(Output::is_stdout)),
-        "--json and --report are both standard output: allowed is one"
-    );
+    if let Some(model) = args.model.as_deref().filter(|model| onnx::is_file(model)) {
+        return run_onnx(Path::new(model), &args, ui);
+    }
+    let outputs = Outputs::open(&args)?;
     let source = args.network.source(args.model.as_deref().unwrap_or(models::DEFAULT))?;
     let profile = args.profile.as_ref().or(source.profile.as_ref());
     let profile = profile.ok_or_else(|| args::usage("--weights needs --profile: what their maps are coded with"))?;
@@ -97,32 +102,90 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         args.picture_image,
         images.len()
     );
-    let options = EvaluateOptions::default()
-        .with_weights(source.weights.display().to_string())
-        .with_effort(args.effort)
-        .with_rdo(args.rdo);
+    let weights = source.weights.display().to_string();
+    let options = EvaluateOptions::default().with_weights(weights.clone()).with_effort(args.effort).with_rdo(args.rdo);
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| Ok(evaluate(&network, &images, &profile, &options, &mut bars)?))?;
     drop(bars);
 
-    for skipped in &found.skipped {
-        output::warn(&format!("left out {}: {}", skipped.path.display(), skipped.reason));
-    }
-    let mut to_stderr = false;
-    if let Some(mut json) = json {
-        to_stderr = json.is_stdout();
-        evaluation_report::write_json(&found, &mut json)?;
-        json.commit()?;
-    }
-    if let Some(mut report) = report {
-        to_stderr |= report.is_stdout();
+    let page = || {
         let pictures = pictures(&network, &images, args.picture_image as usize, &pictured)?;
         let mut page = html::of_evaluation(&found, &profile, pictures)?;
-        page.provenance = provenance(&found, &source)?;
-        page.write(&mut report)?;
-        report.commit()?;
+        page.provenance = provenance(&weights, &source.weights, &profile, found.seconds)?;
+        Ok(page)
+    };
+    outputs.write(&found, &found.skipped, &evaluation_report::text(&found), page, ui)
+}
+
+fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
+    let outputs = Outputs::open(args)?;
+    ensure!(args.pictures.is_empty(), "--pictures: pages of ONNX models have no pictures yet");
+    let profile = args.profile.as_ref().ok_or_else(|| args::usage("an ONNX model needs --profile"))?;
+    let profile = super::read_profile(profile)?;
+    let data = args.network.data().ok_or_else(|| args::usage("an ONNX model needs --data: photographs or arrays"))?;
+    let name = path.display().to_string();
+    let mut bars = Bars::new(ui.quiet);
+    let found = args.threads.run(|| {
+        let opened = args.onnx.open(path)?;
+        let mut inputs = opened.inputs(data, args.network.classes())?;
+        if let Some(limit) = args.limit {
+            inputs = inputs.limit(limit as usize);
+        }
+        let options = EvaluateOptions::default().with_weights(name.clone()).with_effort(args.effort).with_rdo(args.rdo);
+        Ok(subband_onnx::evaluate(&opened.network(), &inputs, &profile, opened.layout, &options, &mut bars)?)
+    })?;
+    drop(bars);
+    let page = || {
+        let mut page = html::of_model_evaluation(&found, &profile)?;
+        page.provenance = provenance(&name, path, &profile, found.seconds)?;
+        Ok(page)
+    };
+    outputs.write(&found, &found.skipped, &evaluation_report::model_text(&found), page, ui)
+}
+
+/// The files that a run was asked for.
+struct Outputs {
+    json: Option<Output>,
+    report: Option<Output>,
+}
+
+impl Outputs {
+    fn open(args: &Args) -> Result<Self> {
+        // They can be made again: unlike compressed files and profiles they may be overwritten.
+        let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(path, true)).transpose();
+        let all = Self { json: open(&args.json)?, report: open(&args.report)? };
+        ensure!(
+            ![&all.json, &all.report].iter().all(|output| output.as_ref().is_some_and(Output::is_stdout)),
+            "--json and --report are both standard output: allowed is one"
+        );
+        Ok(all)
     }
-    if ui.quiet { Ok(()) } else { output::print(&evaluation_report::text(&found), to_stderr) }
+
+    /// Names what was left out, writes the files and prints the table.
+    fn write(
+        self,
+        found: &impl serde::Serialize,
+        skipped: &[Skipped],
+        text: &str,
+        page: impl FnOnce() -> Result<Page>,
+        ui: Ui,
+    ) -> Result<()> {
+        for skipped in skipped {
+            output::warn(&format!("left out {}: {}", skipped.path.display(), skipped.reason));
+        }
+        let mut to_stderr = false;
+        if let Some(mut json) = self.json {
+            to_stderr = json.is_stdout();
+            evaluation_report::write_json(found, &mut json)?;
+            json.commit()?;
+        }
+        if let Some(mut report) = self.report {
+            to_stderr |= report.is_stdout();
+            page()?.write(&mut report)?;
+            report.commit()?;
+        }
+        if ui.quiet { Ok(()) } else { output::print(text, to_stderr) }
+    }
 }
 
 /// The taps of `profile` that are asked for by name.
@@ -153,13 +216,14 @@ fn pictures(network: &Network, images: &Dataset, image: usize, taps: &[&TapProfi
     taps.iter().map(picture).collect()
 }
 
-fn provenance(found: &Evaluation, source: &Source) -> Result<Vec<(String, String)>> {
+/// `name` is what the user calls the file with the weights.
+fn provenance(name: &str, weights: &Path, profile: &Profile, seconds: f64) -> Result<Vec<(String, String)>> {
     let pairs = [
         ("command", html::command_line()),
         ("version", format!("subband {}", env!("CARGO_PKG_VERSION"))),
-        ("weights", format!("{}, SHA-256 {}", found.weights, html::file_hash(&source.weights)?)),
-        ("profile", format!("hash {}", found.profile_hash)),
-        ("time", format!("{:.1} s", found.seconds)),
+        ("weights", format!("{name}, SHA-256 {}", html::file_hash(weights)?)),
+        ("profile", format!("hash {}", profile.hash())),
+        ("time", format!("{seconds:.1} s")),
     ];
     Ok(pairs.map(|(name, value)| (name.to_owned(), value)).into())
 }

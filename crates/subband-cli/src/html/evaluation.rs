@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use subband::Profile;
-use subband_nn::evaluate::{Evaluation, TapReport};
+use subband_nn::data::Skipped;
+use subband_nn::evaluate::{Evaluation, Rates, TapReport};
+use subband_onnx::ModelEvaluation;
 
 use super::page::{Block, Cell, Page, Section, Table};
 use crate::plot::Bars;
@@ -17,6 +19,44 @@ pub struct TapPicture {
 
 /// What `found` says, with pictures of some taps. The caller adds what made the page.
 pub fn of_evaluation(found: &Evaluation, profile: &Profile, pictures: Vec<TapPicture>) -> Result<Page> {
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    fact("images", table::count(found.images as u64));
+    fact("top-1", accuracy(found.top1, found.top1_uncompressed));
+    fact("top-5", accuracy(found.top5, found.top5_uncompressed));
+    Ok(Page {
+        title: format!("{} on {}", found.network, found.dataset),
+        facts: [facts, totals(&found.rates)].concat(),
+        sections: sections(&found.rates, profile, pictures, &found.skipped)?,
+        provenance: Vec::new(),
+    })
+}
+
+/// The same for an ONNX model.
+pub fn of_model_evaluation(found: &ModelEvaluation, profile: &Profile) -> Result<Page> {
+    let measured = &found.measured;
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    fact("inputs", format!("{}, on {}", table::count(found.images as u64), found.engine));
+    if let (Some(top1), Some(top5)) = (measured.top1, measured.top5) {
+        fact("top-1", accuracy(top1, measured.top1_uncompressed));
+        fact("top-5", accuracy(top5, measured.top5_uncompressed));
+    }
+    if let (Some(drop), Some([low, high])) = (measured.top1_drop, measured.top1_drop_interval) {
+        fact("drop", format!("{drop:.2} points of top-1, 95% interval {low:.2} to {high:.2} (paired)"));
+    }
+    fact("agreement", format!("{:.2}% of the largest outputs are the same without the codec", measured.top1_agreement));
+    let psnr = measured.psnr.map_or("inf".into(), |psnr| format!("{psnr:.1}"));
+    fact("outputs", format!("KL {:.4} nats, cosine {:.5}, PSNR {psnr} dB", measured.kl, measured.cosine));
+    Ok(Page {
+        title: format!("{} on {}", found.network, found.dataset),
+        facts: [facts, totals(&found.rates)].concat(),
+        sections: sections(&found.rates, profile, Vec::new(), &found.skipped)?,
+        provenance: Vec::new(),
+    })
+}
+
+fn sections(found: &Rates, profile: &Profile, pictures: Vec<TapPicture>, skipped: &[Skipped]) -> Result<Vec<Section>> {
     let mut sections = vec![
         Section {
             heading: "Taps".into(),
@@ -42,35 +82,30 @@ pub fn of_evaluation(found: &Evaluation, profile: &Profile, pictures: Vec<TapPic
             blocks: pictures.into_iter().map(|TapPicture { png, caption }| Block::Picture { png, caption }).collect(),
         });
     }
-    if !found.skipped.is_empty() {
-        let row = |skipped: &subband_nn::data::Skipped| {
+    if !skipped.is_empty() {
+        let row = |skipped: &Skipped| {
             vec![Cell::text(skipped.path.display().to_string()), Cell::text(skipped.reason.clone())]
         };
-        let rows = found.skipped.iter().map(row).collect();
+        let rows = skipped.iter().map(row).collect();
         sections.push(Section {
             heading: "Files left out".into(),
             note: String::new(),
             blocks: vec![Block::Table(Table { head: vec!["file".into(), "reason".into()], rows, foot: None })],
         });
     }
-    Ok(Page {
-        title: format!("{} on {}", found.network, found.dataset),
-        facts: facts(found),
-        sections,
-        provenance: Vec::new(),
-    })
+    Ok(sections)
 }
 
-fn facts(found: &Evaluation) -> Vec<(String, String)> {
-    let mut facts = Vec::new();
-    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
-    let accuracy = |coded: f64, plain: Option<f64>| match plain {
+fn accuracy(coded: f64, plain: Option<f64>) -> String {
+    match plain {
         Some(plain) => format!("{coded:.2}%, without the codec {plain:.2}% ({:+.2} points)", coded - plain),
         None => format!("{coded:.2}%"),
-    };
-    fact("images", table::count(found.images as u64));
-    fact("top-1", accuracy(found.top1, found.top1_uncompressed));
-    fact("top-5", accuracy(found.top5, found.top5_uncompressed));
+    }
+}
+
+fn totals(found: &Rates) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     fact(
         "rate",
         format!(
@@ -96,7 +131,7 @@ fn facts(found: &Evaluation) -> Vec<(String, String)> {
     facts
 }
 
-fn taps(found: &Evaluation, profile: &Profile) -> Table {
+fn taps(found: &Rates, profile: &Profile) -> Table {
     let head = [
         "tap",
         "shape",
@@ -143,7 +178,7 @@ fn taps(found: &Evaluation, profile: &Profile) -> Table {
 }
 
 /// Bars of the taps, in parts by level. Taps may have different numbers of levels.
-fn levels(found: &Evaluation) -> Result<Bars> {
+fn levels(found: &Rates) -> Result<Bars> {
     let levels = |tap: &TapReport| tap.order0_bits_per_value_of_subbands.len() / 3;
     let most = found.per_tap.iter().map(levels).max().unwrap_or(0);
     let parts =

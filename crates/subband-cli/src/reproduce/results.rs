@@ -90,7 +90,7 @@ pub fn run_arm(arm: &Arm, baseline: &Baseline, place: &Place<'_>, progress: &mut
     progress.message(&format!("{}: {} epochs", arm.name, config.training.epochs));
     let outcome = retrain(&config, place.data, &folder, &place.device, progress)?;
     let (profile, test) = measure(&config, &outcome, place.test, &place.device, progress)?;
-    progress.message(&format!("{}: {:.3} bits, {:.2}%", arm.name, test.bits_per_value, test.top1));
+    progress.message(&format!("{}: {:.3} bits, {:.2}%", arm.name, test.rates.bits_per_value, test.top1));
     let found = ArmResult {
         name: arm.name.clone(),
         group: arm.group,

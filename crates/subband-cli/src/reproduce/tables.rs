@@ -49,10 +49,10 @@ fn markdown(baseline: &Baseline, results: &[ArmResult], note: &str) -> String {
                 found.epochs.len(),
                 test.top1,
                 test.top1 - baseline.top1,
-                test.seg_bits_per_value,
-                32.0 / test.seg_bits_per_value,
-                test.bits_per_value,
-                test.ratio_f32,
+                test.rates.seg_bits_per_value,
+                32.0 / test.rates.seg_bits_per_value,
+                test.rates.bits_per_value,
+                test.rates.ratio_f32,
             );
         }
         text.push('\n');
@@ -94,7 +94,7 @@ fn rate_against_accuracy(baseline: &Baseline, results: &[ArmResult]) -> Plot {
         let mut points: Vec<(f64, f64)> = results
             .iter()
             .filter(|found| found.group == group)
-            .map(|found| (found.test.bits_per_value, found.test.top1))
+            .map(|found| (found.test.rates.bits_per_value, found.test.top1))
             .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         if !points.is_empty() {
@@ -129,12 +129,12 @@ fn curve(baseline: &Baseline, arms: &[&ArmResult]) -> String {
             found.epochs.len(),
             test.top1,
             test.top1 - baseline.top1,
-            test.bits_per_value,
-            test.ratio_f32,
-            test.self_contained_bits_per_value.unwrap_or(f64::NAN),
-            test.order0_entropy_bits_per_value,
-            test.seg_bits_per_value,
-            100.0 * test.zeros,
+            test.rates.bits_per_value,
+            test.rates.ratio_f32,
+            test.rates.self_contained_bits_per_value.unwrap_or(f64::NAN),
+            test.rates.order0_entropy_bits_per_value,
+            test.rates.seg_bits_per_value,
+            100.0 * test.rates.zeros,
         );
     }
     text
@@ -160,7 +160,7 @@ fn selection_table(baseline: &Baseline, arms: &[&ArmResult]) -> String {
         let of: Vec<&&ArmResult> = arms.iter().filter(|found| key(found) == wanted).collect();
         let top1: Vec<f64> = of.iter().map(|found| found.test.top1).collect();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let bits: Vec<f64> = of.iter().map(|found| found.test.bits_per_value).collect();
+        let bits: Vec<f64> = of.iter().map(|found| found.test.rates.bits_per_value).collect();
         let (least, most) = top1.iter().fold((f64::MAX, f64::MIN), |(a, b), &v| (a.min(v), b.max(v)));
         let _ = writeln!(
             text,
@@ -181,7 +181,7 @@ fn per_tap(found: &ArmResult) -> String {
     let mut text = String::from(
         "| tap | shape | bits | ratio | zeros | order-0 bits of each subband, LL first |\n|---|---|---|---|---|---|\n",
     );
-    for tap in &found.test.per_tap {
+    for tap in &found.test.rates.per_tap {
         let [c, h, w] = tap.shape;
         let subbands: Vec<String> =
             tap.order0_bits_per_value_of_subbands.iter().map(|bits| format!("{bits:.2}")).collect();

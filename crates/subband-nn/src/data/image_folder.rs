@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use image::ImageReader;
 use rayon::prelude::*;
 
-use super::resize::{Rgb, centre_crop_planes, resize_short_side};
+use super::resize::{Rgb, centre_crop_planes, resize, resize_short_side};
 use super::{Batch, Dataset, Skipped, Source};
 use crate::error::{Error, Result};
 
@@ -13,13 +13,39 @@ pub const IMAGE_FOLDER_HELP: &str =
     "a folder with one subfolder per class (sorted by name, or ImageNet ids mapped by a classes file)";
 
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "ppm", "tif", "tiff"];
-const RESIZED_SHORT_SIDE: usize = 256;
 const CLASSES_FILE: &str = "imagenet-classes.txt";
+
+/// How a photograph becomes an image of fixed size: scaled, then cut out of the middle. Pillow's antialiased bilinear
+/// interpolation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framing {
+    /// What is done first.
+    pub resize: Resize,
+    /// Height and width of the image.
+    pub crop: [usize; 2],
+}
+
+/// How a photograph is scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// Not at all.
+    Keep,
+    /// So that the shorter side has this many pixels.
+    ShortSide(usize),
+    /// To this height and width, whatever its own.
+    Exact([usize; 2]),
+}
+
+impl Framing {
+    /// Shorter side 256, then 224 x 224: what ImageNet weights are measured with.
+    pub const IMAGENET: Self = Self { resize: Resize::ShortSide(256), crop: [224, 224] };
+}
 
 /// The files of an ImageFolder and their labels.
 #[derive(Debug)]
 pub(super) struct Photographs {
     files: Vec<(PathBuf, u32)>,
+    framing: Framing,
 }
 
 /// Opens an ImageNet-style folder: one subfolder per class, photographs inside; shorter side resized to 256, centre
@@ -32,6 +58,11 @@ pub(super) struct Photographs {
 /// # Errors
 /// `Io` where the folder cannot be listed; `Data` where it holds no images or a subfolder is not among the classes.
 pub fn image_folder(folder: &Path, classes: Option<&Path>) -> Result<Dataset> {
+    framed_folder(folder, classes, Framing::IMAGENET)
+}
+
+/// [`image_folder`] with another framing.
+pub fn framed_folder(folder: &Path, classes: Option<&Path>, framing: Framing) -> Result<Dataset> {
     let subfolders = sorted_entries(folder)?.into_iter().filter(|path| path.is_dir()).collect::<Vec<_>>();
     if subfolders.is_empty() {
         return Err(Error::data(format!("{} has no subfolders; expected {IMAGE_FOLDER_HELP}", folder.display())));
@@ -66,14 +97,36 @@ pub fn image_folder(folder: &Path, classes: Option<&Path>) -> Result<Dataset> {
     let classes = table.map_or(subfolders.len(), |table| table.len());
     let name = folder.display().to_string();
     let count = files.len();
-    let source = Source::Files(Photographs { files });
-    Ok(Dataset::new(name, [3, 224, 224], classes, count, source))
+    let [height, width] = framing.crop;
+    let source = Source::Files(Photographs { files, framing });
+    Ok(Dataset::new(name, [3, height, width], classes, count, source))
+}
+
+/// The photographs that lie in `folder` itself, without labels.
+///
+/// # Errors
+/// `Io` where the folder cannot be listed; `Data` where it holds no images.
+pub fn plain_folder(folder: &Path, framing: Framing) -> Result<Dataset> {
+    let files: Vec<_> =
+        sorted_entries(folder)?.into_iter().filter(|path| is_image(path)).map(|path| (path, 0)).collect();
+    if files.is_empty() {
+        return Err(Error::data(format!("no image in {} (looked for {})", folder.display(), EXTENSIONS.join(", "))));
+    }
+    let [height, width] = framing.crop;
+    let count = files.len();
+    let source = Source::Files(Photographs { files, framing });
+    Ok(Dataset::new(folder.display().to_string(), [3, height, width], 0, count, source))
+}
+
+/// Whether `folder` has subfolders, which [`image_folder`] takes for classes.
+pub fn has_classes(folder: &Path) -> Result<bool> {
+    Ok(sorted_entries(folder)?.iter().any(|path| path.is_dir()))
 }
 
 impl Photographs {
     /// Decodes `images` in parallel and appends those that decode, in order.
-    pub fn read(&self, images: &[usize], shape: [usize; 3], batch: &mut Batch) {
-        let decoded: Vec<_> = images.par_iter().map(|&image| decode(&self.files[image].0, shape[1])).collect();
+    pub fn read(&self, images: &[usize], batch: &mut Batch) {
+        let decoded: Vec<_> = images.par_iter().map(|&image| decode(&self.files[image].0, self.framing)).collect();
         for (&image, result) in images.iter().zip(decoded) {
             let (path, label) = &self.files[image];
             match result {
@@ -87,7 +140,7 @@ impl Photographs {
     }
 }
 
-fn decode(path: &Path, side: usize) -> Result<Vec<u8>, String> {
+fn decode(path: &Path, framing: Framing) -> Result<Vec<u8>, String> {
     let picture = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
         .map_err(|e| e.to_string())?
@@ -99,8 +152,13 @@ fn decode(path: &Path, side: usize) -> Result<Vec<u8>, String> {
         return Err("no pixels".into());
     }
     let image = Rgb { width: width as usize, height: height as usize, pixels: picture.into_raw() };
-    let resized = resize_short_side(image, RESIZED_SHORT_SIDE);
-    centre_crop_planes(&resized, side).ok_or_else(|| format!("smaller than {side} pixels"))
+    let resized = match framing.resize {
+        Resize::Keep => image,
+        Resize::ShortSide(side) => resize_short_side(image, side),
+        Resize::Exact([height, width]) => resize(image, width, height),
+    };
+    let [height, width] = framing.crop;
+    centre_crop_planes(&resized, height, width).ok_or_else(|| format!("smaller than {width} x {height} pixels"))
 }
 
 /// The classes file to use: the one given, none where sorted folders are right, else the one found nearby.

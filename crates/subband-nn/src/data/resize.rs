@@ -25,13 +25,13 @@ pub(super) fn resize_short_side(image: Rgb, side: usize) -> Rgb {
     resize(image, width, height)
 }
 
-/// The middle `side` x `side` pixels as planes, or `None` where the image is smaller.
-pub(super) fn centre_crop_planes(image: &Rgb, side: usize) -> Option<Vec<u8>> {
-    let (left, top) = (centre(image.width.checked_sub(side)?), centre(image.height.checked_sub(side)?));
-    let mut planes = Vec::with_capacity(3 * side * side);
+/// The middle `height` x `width` pixels as planes, or `None` where the image is smaller.
+pub(super) fn centre_crop_planes(image: &Rgb, height: usize, width: usize) -> Option<Vec<u8>> {
+    let (left, top) = (centre(image.width.checked_sub(width)?), centre(image.height.checked_sub(height)?));
+    let mut planes = Vec::with_capacity(3 * height * width);
     for channel in 0..3 {
-        for y in top..top + side {
-            let row = &image.pixels[(y * image.width + left) * 3..][..side * 3];
+        for y in top..top + height {
+            let row = &image.pixels[(y * image.width + left) * 3..][..width * 3];
             planes.extend(row.iter().skip(channel).step_by(3));
         }
     }
@@ -44,7 +44,8 @@ fn centre(margin: usize) -> usize {
     half + usize::from(margin % 2 == 1 && half % 2 == 1)
 }
 
-fn resize(image: Rgb, width: usize, height: usize) -> Rgb {
+/// To any size.
+pub(super) fn resize(image: Rgb, width: usize, height: usize) -> Rgb {
     let across = Weights::new(image.width, width);
     let mut wide = vec![0; width * image.height * 3];
     for (source, target) in image.pixels.chunks_exact(image.width * 3).zip(wide.chunks_exact_mut(width * 3)) {
@@ -121,8 +122,8 @@ mod tests {
     fn the_crop_is_centred_as_python_rounds() {
         // Margins 1, 3, 5, 6: round(.5) = 0, round(1.5) = 2, round(2.5) = 2, 3.
         assert_eq!([1, 3, 5, 6].map(centre), [0, 2, 2, 3]);
-        let planes = centre_crop_planes(&grey(3, 3, &[1, 2, 3, 4, 5, 6, 7, 8, 9]), 1).unwrap();
+        let planes = centre_crop_planes(&grey(3, 3, &[1, 2, 3, 4, 5, 6, 7, 8, 9]), 1, 1).unwrap();
         assert_eq!(planes, [5, 5, 5]);
-        assert!(centre_crop_planes(&grey(3, 3, &[0; 9]), 4).is_none());
+        assert!(centre_crop_planes(&grey(3, 3, &[0; 9]), 4, 4).is_none());
     }
 }

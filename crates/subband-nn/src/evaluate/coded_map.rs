@@ -3,14 +3,15 @@ use subband::{Profile, Scratch, SegLength, TapCodec};
 use super::EvaluateOptions;
 use super::order_zero::OrderZero;
 use crate::error::{Error, Result};
-use crate::network::Network;
 
 /// The taps of a profile, prepared for coding.
-pub(crate) struct CodedTaps {
+#[derive(Debug)]
+pub struct CodedTaps {
     taps: Vec<CodedTap>,
     self_contained: bool,
 }
 
+#[derive(Debug)]
 struct CodedTap {
     name: String,
     channels: usize,
@@ -18,16 +19,18 @@ struct CodedTap {
 }
 
 /// What one thread works with and counts; every count is an integer, so their sum knows no order.
-pub(crate) struct Worker {
+#[derive(Debug)]
+pub struct Worker {
     scratch: Scratch,
     packet: Vec<u8>,
     /// Per tap.
-    pub order_zero: Vec<OrderZero>,
+    pub(super) order_zero: Vec<OrderZero>,
     /// Over all taps: the thesis has one Golomb order for the whole network.
-    pub seg: SegLength,
+    pub(super) seg: SegLength,
 }
 
 impl Worker {
+    /// One that has counted nothing.
     pub fn new(taps: &CodedTaps) -> Self {
         let counts = |tap: &CodedTap| OrderZero::new(tap.codec.subbands(), tap.channels);
         Self {
@@ -40,7 +43,8 @@ impl Worker {
 }
 
 /// One map, coded.
-pub(crate) struct CodedMap {
+#[derive(Clone, Debug)]
+pub struct CodedMap {
     values: u64,
     bytes: u64,
     self_contained_bytes: u64,
@@ -51,16 +55,23 @@ pub(crate) struct CodedMap {
 
 /// Sums over the maps of one tap, in the order of the images.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Totals {
+pub struct Totals {
+    /// Values coded.
     pub values: u64,
+    /// Bytes of their packets.
     pub bytes: u64,
+    /// Bytes of the same maps as streams with their tables inside, where asked for.
     pub self_contained_bytes: u64,
+    /// Indices that are not 0.
     pub nonzero: u64,
+    /// Values and indices that were clamped.
     pub saturated: u64,
+    /// Sum of the squared errors of decoded values.
     pub squared_error: f64,
 }
 
 impl Totals {
+    /// Adds one map.
     pub fn add(&mut self, map: &CodedMap) {
         self.values += map.values;
         self.bytes += map.bytes;
@@ -72,44 +83,58 @@ impl Totals {
 }
 
 impl CodedTaps {
+    /// Prepares the taps of `profile`; `sites` are the name and `[C, H, W]` of every map that the network has.
+    ///
     /// # Errors
-    /// `InvalidArgument` where the profile is for another network, or names a tap that the network has not or has with
-    /// another shape.
-    pub fn new(network: &Network, profile: &Profile, options: &EvaluateOptions) -> Result<Self> {
-        let kind = network.kind();
-        if profile.network() != kind.name() {
-            return Err(Error::argument(format!("the profile is for {}, the network is {kind}", profile.network())));
+    /// `InvalidArgument` where the profile is not for a network of the name `network`, or names a tap that it has not or
+    /// has with another shape.
+    pub fn new<'a>(
+        network: &str,
+        sites: impl Iterator<Item = (&'a str, [usize; 3])> + Clone,
+        profile: &Profile,
+        options: &EvaluateOptions,
+    ) -> Result<Self> {
+        if profile.network() != network {
+            return Err(Error::argument(format!("the profile is for {}, the network is {network}", profile.network())));
         }
         let mut taps = Vec::new();
         for tap in profile.taps() {
-            let site = network.sites().iter().find(|site| site.name == tap.name());
-            match site {
-                Some(site) if site.shape == tap.shape() => {
+            match sites.clone().find(|(name, _)| *name == tap.name()) {
+                Some((_, shape)) if shape == tap.shape() => {
                     let codec = TapCodec::new(tap)?.with_effort(options.effort).with_rdo(options.rdo)?;
-                    taps.push(CodedTap { name: site.name.clone(), channels: site.shape[0], codec });
+                    taps.push(CodedTap { name: tap.name().to_owned(), channels: shape[0], codec });
                 }
-                Some(site) => {
+                Some((_, shape)) => {
                     return Err(Error::argument(format!(
-                        "the profile's tap {} has shape {:?}, {kind}'s has {:?}",
+                        "the profile's tap {} has shape {:?}, {network}'s has {shape:?}",
                         tap.name(),
                         tap.shape(),
-                        site.shape
                     )));
                 }
                 None => {
-                    return Err(Error::argument(format!("the profile has a tap {}, which {kind} has not", tap.name())));
+                    return Err(Error::argument(format!(
+                        "the profile has a tap {}, which {network} has not",
+                        tap.name()
+                    )));
                 }
             }
         }
         Ok(Self { taps, self_contained: options.self_contained })
     }
 
+    /// Number of taps.
     pub fn len(&self) -> usize {
         self.taps.len()
     }
 
+    /// The number of the tap called `name`.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.taps.iter().position(|tap| tap.name == name)
+    }
+
+    /// Whether there is no tap.
+    pub fn is_empty(&self) -> bool {
+        self.taps.is_empty()
     }
 
     /// Compresses `map` at tap number `tap` to a packet, counts, and decompresses the packet into `decoded`.

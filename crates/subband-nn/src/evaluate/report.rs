@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use subband::{Profile, SegLength};
 
+use super::coded_map::{Totals, Worker};
 use super::order_zero::OrderZero;
 use super::{EvaluateOptions, Pass};
 use crate::data::{Dataset, Skipped};
@@ -31,6 +32,19 @@ pub struct Evaluation {
     pub top5_uncompressed: Option<f64>,
     /// Top-5 accuracy with decoded maps fed onward, per cent.
     pub top5: f64,
+    /// What the maps took.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// Files that did not decode.
+    pub skipped: Vec<Skipped>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// What the maps of a profile's taps took, whatever ran the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Rates {
     /// Values of all coded maps.
     pub values: u64,
     /// Bytes of all packets, framing and checksums included.
@@ -59,10 +73,6 @@ pub struct Evaluation {
     pub zeros: f64,
     /// Values and indices that were clamped to their range.
     pub saturated: u64,
-    /// Files that did not decode.
-    pub skipped: Vec<Skipped>,
-    /// Wall time.
-    pub seconds: f64,
     /// One entry a tap, in the order of the forward pass.
     pub per_tap: Vec<TapReport>,
 }
@@ -103,52 +113,6 @@ pub(super) fn assemble(
     pass: Pass,
     seconds: f64,
 ) -> Evaluation {
-    let mut order_zero: Vec<OrderZero> = Vec::new();
-    let mut seg = SegLength::default();
-    for worker in pass.workers {
-        seg.merge(&worker.seg);
-        if order_zero.is_empty() {
-            order_zero = worker.order_zero;
-        } else {
-            for (all, one) in order_zero.iter_mut().zip(&worker.order_zero) {
-                all.merge(one);
-            }
-        }
-    }
-    let ideal_bits: Vec<f64> = order_zero.iter().map(OrderZero::bits).collect();
-    let of_subbands = order_zero.iter().map(OrderZero::bits_of_subbands);
-    let per_tap: Vec<TapReport> = profile
-        .taps()
-        .iter()
-        .zip(&pass.totals)
-        .zip(&ideal_bits)
-        .zip(of_subbands)
-        .map(|(((tap, totals), ideal), of_subbands)| {
-            let bits_per_value = per_value(8.0 * totals.bytes as f64, totals.values);
-            TapReport {
-                name: tap.name().to_string(),
-                shape: tap.shape(),
-                values: totals.values,
-                bytes: totals.bytes,
-                bits_per_value,
-                ratio_f32: 32.0 / bits_per_value,
-                zeros: 1.0 - per_value(totals.nonzero as f64, totals.values),
-                mse: per_value(totals.squared_error, totals.values),
-                order0_entropy_bits_per_value: per_value(*ideal, totals.values),
-                order0_bits_per_value_of_subbands: of_subbands
-                    .into_iter()
-                    .map(|bits| per_value(bits, totals.values))
-                    .collect(),
-                saturated: totals.saturated,
-            }
-        })
-        .collect();
-    let values: u64 = pass.totals.iter().map(|tap| tap.values).sum();
-    let bytes: u64 = pass.totals.iter().map(|tap| tap.bytes).sum();
-    let nonzero: u64 = pass.totals.iter().map(|tap| tap.nonzero).sum();
-    let self_contained: u64 = pass.totals.iter().map(|tap| tap.self_contained_bytes).sum();
-    let bits_per_value = per_value(8.0 * bytes as f64, values);
-    let (seg_order, seg_bits) = seg.best();
     let share = |hits: usize| 100.0 * hits as f64 / pass.images.max(1) as f64;
     Evaluation {
         network: network.kind().name().into(),
@@ -160,23 +124,78 @@ pub(super) fn assemble(
         top1: share(pass.hits.top1),
         top5_uncompressed: pass.hits_uncompressed.map(|hits| share(hits.top5)),
         top5: share(pass.hits.top5),
-        values,
-        bytes,
-        bits_per_value,
-        ratio_f32: 32.0 / bits_per_value,
-        ratio_x16: 16.0 / bits_per_value,
-        ratio_x8: 8.0 / bits_per_value,
-        profile_bytes: profile.to_bytes().len(),
-        profile_hash: profile.hash().to_string(),
-        self_contained_bits_per_value: options.self_contained.then(|| per_value(8.0 * self_contained as f64, values)),
-        order0_entropy_bits_per_value: per_value(ideal_bits.iter().sum(), values),
-        seg_bits_per_value: per_value(seg_bits as f64, values),
-        seg_order,
-        zeros: 1.0 - per_value(nonzero as f64, values),
-        saturated: pass.totals.iter().map(|tap| tap.saturated).sum(),
+        rates: Rates::new(profile, &pass.totals, pass.workers, options.self_contained),
         skipped: pass.skipped,
         seconds,
-        per_tap,
+    }
+}
+
+impl Rates {
+    /// Sums up the work of all `workers`; `totals` has an entry a tap of `profile`.
+    pub fn new(profile: &Profile, totals: &[Totals], workers: Vec<Worker>, self_contained: bool) -> Self {
+        let mut order_zero: Vec<OrderZero> = Vec::new();
+        let mut seg = SegLength::default();
+        for worker in workers {
+            seg.merge(&worker.seg);
+            if order_zero.is_empty() {
+                order_zero = worker.order_zero;
+            } else {
+                for (all, one) in order_zero.iter_mut().zip(&worker.order_zero) {
+                    all.merge(one);
+                }
+            }
+        }
+        let ideal_bits: Vec<f64> = order_zero.iter().map(OrderZero::bits).collect();
+        let of_subbands = order_zero.iter().map(OrderZero::bits_of_subbands);
+        let per_tap: Vec<TapReport> = profile
+            .taps()
+            .iter()
+            .zip(totals)
+            .zip(&ideal_bits)
+            .zip(of_subbands)
+            .map(|(((tap, totals), ideal), of_subbands)| {
+                let bits_per_value = per_value(8.0 * totals.bytes as f64, totals.values);
+                TapReport {
+                    name: tap.name().to_string(),
+                    shape: tap.shape(),
+                    values: totals.values,
+                    bytes: totals.bytes,
+                    bits_per_value,
+                    ratio_f32: 32.0 / bits_per_value,
+                    zeros: 1.0 - per_value(totals.nonzero as f64, totals.values),
+                    mse: per_value(totals.squared_error, totals.values),
+                    order0_entropy_bits_per_value: per_value(*ideal, totals.values),
+                    order0_bits_per_value_of_subbands: of_subbands
+                        .into_iter()
+                        .map(|bits| per_value(bits, totals.values))
+                        .collect(),
+                    saturated: totals.saturated,
+                }
+            })
+            .collect();
+        let values: u64 = totals.iter().map(|tap| tap.values).sum();
+        let bytes: u64 = totals.iter().map(|tap| tap.bytes).sum();
+        let nonzero: u64 = totals.iter().map(|tap| tap.nonzero).sum();
+        let self_contained_bytes: u64 = totals.iter().map(|tap| tap.self_contained_bytes).sum();
+        let bits_per_value = per_value(8.0 * bytes as f64, values);
+        let (seg_order, seg_bits) = seg.best();
+        Self {
+            values,
+            bytes,
+            bits_per_value,
+            ratio_f32: 32.0 / bits_per_value,
+            ratio_x16: 16.0 / bits_per_value,
+            ratio_x8: 8.0 / bits_per_value,
+            profile_bytes: profile.to_bytes().len(),
+            profile_hash: profile.hash().to_string(),
+            self_contained_bits_per_value: self_contained.then(|| per_value(8.0 * self_contained_bytes as f64, values)),
+            order0_entropy_bits_per_value: per_value(ideal_bits.iter().sum(), values),
+            seg_bits_per_value: per_value(seg_bits as f64, values),
+            seg_order,
+            zeros: 1.0 - per_value(nonzero as f64, values),
+            saturated: totals.iter().map(|tap| tap.saturated).sum(),
+            per_tap,
+        }
     }
 }
 

@@ -142,7 +142,7 @@ fn a_resumed_retraining_ends_as_the_unbroken_one() {
         }
         let profile = |folder: &Path| std::fs::read(folder.join("profile.sbp")).unwrap();
         assert!(profile(whole.path()) == profile(broken.path()));
-        assert!(outcome.held_out.bits_per_value > 0.0 && outcome.epochs[1].rate.is_some());
+        assert!(outcome.held_out.rates.bits_per_value > 0.0 && outcome.epochs[1].rate.is_some());
     }
 }
 
@@ -171,7 +171,7 @@ fn dearer_bits_are_fewer_bits() {
         config.training.epochs = 4;
         config.codec.step_learning_rate = 0.1;
         let outcome = retrain_on(&config, &data, &images(4), run.path(), &Device::default(), &mut ()).unwrap();
-        outcome.held_out.order0_entropy_bits_per_value
+        outcome.held_out.rates.order0_entropy_bits_per_value
     };
     let (cheap, dear) = (bits(0.0), bits(20.0));
     assert!(dear < 0.7 * cheap, "{dear} {cheap}");

@@ -1,0 +1,42 @@
+//! Any ONNX model with the Subband codec at chosen places inside.
+//!
+//! * [`Model`] is an ONNX file as a graph, [`candidates`] the places in it whose maps can be coded, [`TapChoice`] picks
+//!   among them.
+//! * [`TappedNetwork`] is a model cut at taps: it runs from cut to cut on an [`Engine`], and hands every tap's map to a
+//!   hook whose result all readers of the map see.
+//! * [`evaluate`] measures bytes and what is left of the network's outputs with a profile, [`calibrate`] makes a profile
+//!   by one rule, [`tune`] finds one that takes the fewest bytes within a budget.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod calibrate;
+mod cut;
+mod engine;
+mod error;
+mod evaluate;
+mod inputs;
+mod layout;
+mod maps;
+mod measure;
+mod model;
+mod network;
+mod pattern;
+mod preprocess;
+mod taps;
+pub mod tune;
+mod types;
+
+pub use calibrate::{CalibrateConfig, Calibrated, TapCoding, TapStatistics, calibrate, profile_of};
+#[cfg(feature = "ort")]
+pub use engine::Ort;
+pub use engine::{Data, Engine, Prepared, Rten, Segment, Value};
+pub use error::{Error, ErrorKind, Result};
+pub use evaluate::{ModelEvaluation, Runnable, evaluate};
+pub use inputs::{InputBatch, Inputs};
+pub use layout::{Layout, Planes};
+pub use measure::Measured;
+pub use model::{Model, Port};
+pub use network::{Hook, TappedNetwork, Walk};
+pub use pattern::Kind;
+pub use preprocess::{Axes, Colours, Preprocess, Settled, Size};
+pub use taps::{Candidate, TapChoice, candidates, input_shape};
