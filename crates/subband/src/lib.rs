@@ -26,6 +26,7 @@ mod format;
 mod index_walk;
 mod inspect;
 mod mask;
+mod mixing;
 mod parallel;
 mod plane;
 mod profile;
@@ -50,7 +51,7 @@ pub use mask::ChannelMask;
 pub use profile::{Profile, ProfileHash, TapProfile};
 pub use quantize::Steps;
 pub use report::{ErrorReport, Report};
-pub use tap_codec::{MapStats, Scratch, TapCalibrator, TapCodec};
+pub use tap_codec::{MapIndices, MapStats, Scratch, TapCalibrator, TapCodec};
 pub use tensor::{DType, Tensor, TensorData, TensorView, Values};
 #[doc(hidden)]
 pub use wavelet::{Extension, Lifting, LiftingStep};
