@@ -199,7 +199,7 @@ fn coding_and_model(header: &Header, profile: Option<&Profile>) -> Result<(Codin
         return Err(Error::corrupt(format!("the stream's shape or dtype does not fit tap '{}'", tap.name())));
     }
     let model = tap.model(kind).ok_or_else(|| {
-        Error::corrupt(format!("the stream asks for an activity model, which tap '{}' has not", tap.name()))
+        Error::corrupt(format!("the stream asks for {}, which tap '{}' has not", kind.needs(), tap.name()))
     })?;
     Ok((tap.coding().clone(), model))
 }

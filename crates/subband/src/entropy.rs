@@ -21,7 +21,7 @@ pub(crate) use context::ContextTables;
 pub use exp_golomb::SegLength;
 pub(crate) use frequency_table::FrequencyTable;
 pub(crate) use histogram::Histogram;
-pub(crate) use log2::COST_BITS;
+pub(crate) use log2::{COST_BITS, log2};
 pub(crate) use magnitude::{CLASSES, class, read_rest, rest_bits, write_rest};
 pub(crate) use rans::{
     DecodeTable, EncodeMagnitudes, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes,

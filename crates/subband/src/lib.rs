@@ -28,6 +28,7 @@ mod inspect;
 #[allow(unsafe_code)]
 mod kernel;
 mod mask;
+mod mixing;
 mod parallel;
 mod plane;
 mod profile;
@@ -54,7 +55,7 @@ pub use mask::ChannelMask;
 pub use profile::{Profile, ProfileHash, TapProfile};
 pub use quantize::Steps;
 pub use report::{ErrorReport, Report};
-pub use tap_codec::{MapStats, Scratch, TapCalibrator, TapCodec};
+pub use tap_codec::{MapIndices, MapStats, Scratch, TapCalibrator, TapCodec};
 pub use tensor::{DType, Tensor, TensorData, TensorView, Values};
 #[doc(hidden)]
 pub use wavelet::{Extension, Lifting, LiftingStep};

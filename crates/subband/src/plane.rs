@@ -64,6 +64,11 @@ impl IndexBlocks {
         self.channels
     }
 
+    /// Whether LL has an index below 0.
+    pub fn has_negative_approximation(&self, layout: &SubbandLayout) -> bool {
+        self.values[..layout.blocks[0].len() * self.channels].iter().any(|&index| index < 0)
+    }
+
     pub fn values(&self) -> &[i32] {
         &self.values
     }

@@ -9,10 +9,14 @@ use crate::effort::Effort;
 use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, put_f32, put_string, put_varint,
-    read_coding, write_coding,
+    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, VERSION_3, put_f32, put_string,
+    put_varint, read_coding, write_coding,
 };
+use crate::mixing::MixingModel;
 use crate::wavelet::subband_count;
+
+/// What follows the activity model in a tap of version 3: the kind of a part, then the part.
+const MIXING_PART: u8 = 4;
 
 /// First 8 bytes of the SHA-256 of a tap's bytes: names coding and tables exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub struct TapProfile {
     coding: Coding,
     tables: ContextTables,
     activity: Option<ActivityModel>,
+    /// Only beside an activity model.
+    mixing: Option<MixingModel>,
     hash: TapHash,
 }
 
@@ -37,7 +43,7 @@ impl TapProfile {
         tables: ContextTables,
         activity: Option<ActivityModel>,
     ) -> Self {
-        let mut tap = TapProfile { name, shape, coding, tables, activity, hash: TapHash([0; 8]) };
+        let mut tap = TapProfile { name, shape, coding, tables, activity, mixing: None, hash: TapHash([0; 8]) };
         tap.hash = tap_hash(&tap.body());
         tap
     }
@@ -67,20 +73,36 @@ impl TapProfile {
         self.activity.is_some()
     }
 
+    /// Whether the tap has what [`Effort::Max`] codes with.
+    pub fn has_mixing_model(&self) -> bool {
+        self.mixing.is_some()
+    }
+
+    /// With a mixing model, if there is an activity model.
+    pub(crate) fn with_mixing(mut self, mixing: Option<MixingModel>) -> Self {
+        self.mixing = mixing.filter(|_| self.activity.is_some());
+        self.hash = tap_hash(&self.body());
+        self
+    }
+
     /// What payloads of a kind are coded with, if the tap has it.
     pub(crate) fn model(&self, kind: PayloadKind) -> Option<EntropyModel> {
         match kind {
             PayloadKind::OrderZero => Some(EntropyModel::OrderZero(self.tables.clone())),
             PayloadKind::Activity => self.activity.clone().map(EntropyModel::Activity),
+            PayloadKind::Mixing => self.mixing.clone().map(EntropyModel::Mixing),
         }
     }
 
     /// The best that the tap has for an effort.
     pub(crate) fn model_for(&self, effort: Effort) -> EntropyModel {
-        match (&self.activity, effort) {
-            (Some(model), Effort::Default) => EntropyModel::Activity(model.clone()),
-            _ => EntropyModel::OrderZero(self.tables.clone()),
-        }
+        let kinds: &[PayloadKind] = match effort {
+            Effort::Fast => &[],
+            Effort::Default => &[PayloadKind::Activity],
+            Effort::Max => &[PayloadKind::Mixing, PayloadKind::Activity],
+        };
+        let order_zero = || EntropyModel::OrderZero(self.tables.clone());
+        kinds.iter().find_map(|&kind| self.model(kind)).unwrap_or_else(order_zero)
     }
 
     pub(crate) fn hash(&self) -> TapHash {
@@ -100,6 +122,12 @@ impl TapProfile {
         if let Some(model) = &self.activity {
             let mut writer = BitWriter::default();
             model.write_to(&mut writer);
+            out.extend_from_slice(writer.finish());
+        }
+        if let Some(model) = &self.mixing {
+            let mut writer = BitWriter::default();
+            model.write_to(&mut writer);
+            out.push(MIXING_PART);
             out.extend_from_slice(writer.finish());
         }
         out
@@ -130,8 +158,18 @@ impl TapProfile {
             activity = Some(ActivityModel::read_from(&mut bits, subbands, shape[0])?);
             reader.take(bits.finish()?)?;
         }
+        let mut mixing = None;
+        if version >= VERSION_3 && !reader.rest().is_empty() {
+            let part = reader.u8()?;
+            if part != MIXING_PART {
+                return Err(Error::corrupt(format!("tap '{name}' has an unknown part {part}")));
+            }
+            let mut bits = BitReader::new(reader.rest());
+            mixing = Some(MixingModel::read_from(&mut bits, subbands, shape[0])?);
+            reader.take(bits.finish()?)?;
+        }
         reader.finish()?;
-        Ok(TapProfile { name, shape, coding, tables, activity, hash: tap_hash(body) })
+        Ok(TapProfile { name, shape, coding, tables, activity, mixing, hash: tap_hash(body) })
     }
 }
 
@@ -193,7 +231,12 @@ impl Profile {
     /// The profile as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = PROFILE_MAGIC.to_vec();
-        out.push(if self.taps.iter().any(TapProfile::has_activity_model) { VERSION_2 } else { VERSION });
+        let any = |has: fn(&TapProfile) -> bool| self.taps.iter().any(has);
+        out.push(match (any(TapProfile::has_mixing_model), any(TapProfile::has_activity_model)) {
+            (true, _) => VERSION_3,
+            (_, true) => VERSION_2,
+            _ => VERSION,
+        });
         put_string(&mut out, &self.network);
         put_varint(&mut out, self.taps.len() as u64);
         for tap in &self.taps {
@@ -215,10 +258,10 @@ impl Profile {
             return Err(Error::corrupt("this is no Subband profile: the first four bytes are wrong"));
         }
         let version = bytes[4];
-        if !(VERSION..=VERSION_2).contains(&version) {
+        if !(VERSION..=VERSION_3).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the profile has format version {version}: this library reads up to {VERSION_2}"),
+                format!("the profile has format version {version}: this library reads up to {VERSION_3}"),
             ));
         }
         let (covered, checksum) = bytes.split_at(bytes.len() - 4);

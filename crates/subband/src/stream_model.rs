@@ -13,7 +13,8 @@ const MAX_CONTEXTS: usize = 1 << 14;
 /// would take five times as long as coding it.
 const FITTED_VALUES: usize = 1 << 17;
 
-/// Tables for `chunks` of a tensor of `channels` channels, each with its first channel.
+/// Tables for `chunks` of a tensor of `channels` channels, each with its first channel. Effort max is default: a mixing model
+/// takes tens of kilobytes and seconds of training.
 pub(crate) fn choose_model(
     quantizer: &PlaneQuantizer,
     channels: usize,
@@ -47,6 +48,7 @@ fn model_bits(model: &EntropyModel) -> u128 {
     match model {
         EntropyModel::OrderZero(tables) => tables.write_to(&mut writer),
         EntropyModel::Activity(model) => model.write_to(&mut writer),
+        EntropyModel::Mixing(model) => model.write_to(&mut writer),
     }
     8 * writer.finish().len() as u128
 }

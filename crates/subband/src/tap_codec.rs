@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
 use crate::index_walk::{IndexWalk, WalkScratch};
 use crate::kernel::{Isa, count_nonzero, survey};
+use crate::mixing::{self, KeptMap, MixingModel};
 use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
 use crate::stream_model::choose_model;
@@ -41,6 +42,7 @@ pub struct TapCodec {
     map: MapQuantizer,
     order_zero: ChunkCoder,
     activity: Option<ChunkCoder>,
+    mixing: Option<ChunkCoder>,
     effort: Effort,
     rdo: f32,
     hash: TapHash,
@@ -53,13 +55,14 @@ impl TapCodec {
             map: MapQuantizer::new(tap.name(), tap.shape(), tap.coding().clone())?,
             order_zero: ChunkCoder::new(tap.model_for(Effort::Fast)),
             activity: tap.model(PayloadKind::Activity).map(ChunkCoder::new),
+            mixing: tap.model(PayloadKind::Mixing).map(ChunkCoder::new),
             effort: Effort::default(),
             rdo: 0.0,
             hash: tap.hash(),
         })
     }
 
-    /// With another effort in compressing. A tap without an activity model is coded fast.
+    /// With another effort in compressing. A tap without what an effort codes with is coded with the next lower one.
     pub fn with_effort(mut self, effort: Effort) -> Self {
         self.effort = effort;
         self
@@ -78,9 +81,11 @@ impl TapCodec {
 
     /// The coder of the effort.
     fn coder(&self) -> &ChunkCoder {
-        match (&self.activity, self.effort) {
-            (Some(coder), Effort::Default) => coder,
-            _ => &self.order_zero,
+        let activity = self.activity.as_ref().unwrap_or(&self.order_zero);
+        match self.effort {
+            Effort::Fast => &self.order_zero,
+            Effort::Default => activity,
+            Effort::Max => self.mixing.as_ref().unwrap_or(activity),
         }
     }
 
@@ -116,11 +121,13 @@ impl TapCodec {
         self.map.check_size(map.len())?;
         let (kind, payload) = open_packet(&self.hash, packet)?;
         let coder = match kind {
-            PayloadKind::OrderZero => &self.order_zero,
-            PayloadKind::Activity => self.activity.as_ref().ok_or_else(|| {
-                Error::corrupt(format!("the packet asks for an activity model, which tap '{}' has not", self.map.name))
-            })?,
+            PayloadKind::OrderZero => Some(&self.order_zero),
+            PayloadKind::Activity => self.activity.as_ref(),
+            PayloadKind::Mixing => self.mixing.as_ref(),
         };
+        let coder = coder.ok_or_else(|| {
+            Error::corrupt(format!("the packet asks for {}, which tap '{}' has not", kind.needs(), self.map.name))
+        })?;
         scratch.indices.reset(&self.map.quantizer.layout, self.map.channels);
         coder.decode(payload, &self.map.quantizer, 0, &mut scratch.chunk, &mut scratch.indices)?;
         self.map.inverse(scratch, map);
@@ -159,7 +166,8 @@ impl TapCodec {
 /// Counts the indices of a tap over training maps, then makes the tables of its profile.
 ///
 /// Two passes make a full profile: maps are observed, [`TapCalibrator::fit`] fits the activity model's estimates to them,
-/// and maps observed from then on are counted for the tables. Without a fit the profile has order-0 tables only.
+/// and maps observed from then on are counted for the tables. Without a fit the profile has order-0 tables only. For
+/// [`Effort::Max`] the indices of some maps are kept ([`TapCalibrator::indices`]) and networks trained on them.
 #[derive(Debug, Clone)]
 pub struct TapCalibrator {
     map: MapQuantizer,
@@ -169,6 +177,19 @@ pub struct TapCalibrator {
     moments: Vec<Moments>,
     /// Since the fit.
     activity: Option<ActivityCounts>,
+    mixing: Option<MixingModel>,
+}
+
+/// The indices of a map, kept for [`TapCalibrator::train_max`]: two bytes a value.
+#[derive(Debug, Clone)]
+pub struct MapIndices(KeptMap);
+
+impl MapIndices {
+    /// Number of indices, `C * H * W`.
+    #[expect(clippy::len_without_is_empty, reason = "no map is empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl TapCalibrator {
@@ -176,7 +197,7 @@ impl TapCalibrator {
     pub fn new(name: &str, shape: [usize; 3], coding: crate::Coding) -> Result<Self> {
         let map = MapQuantizer::new(name, shape, coding)?;
         let moments = vec![Moments::NONE; map.contexts()];
-        Ok(TapCalibrator { histograms: map.no_counts(), moments, activity: None, map })
+        Ok(TapCalibrator { histograms: map.no_counts(), moments, activity: None, mixing: None, map })
     }
 
     /// Name of the tap.
@@ -214,7 +235,24 @@ impl TapCalibrator {
         self.histograms.fill(Histogram::EMPTY);
     }
 
-    /// Adds the counts of another calibrator of the same tap.
+    /// The indices of the map that `scratch` was last used for.
+    pub fn indices(&self, scratch: &Scratch) -> MapIndices {
+        MapIndices(KeptMap::new(&scratch.indices))
+    }
+
+    /// Trains what [`Effort::Max`] codes with on kept maps of this tap; a thousand of 16,384 values take half a minute. The
+    /// same maps in the same order and the same seed give the same model. `progress` is told how many of how many steps are
+    /// done. Nothing is trained where there are no maps, or more than 4,096 channels.
+    ///
+    /// # Panics
+    /// If a map is of another size.
+    pub fn train_max(&mut self, maps: &[MapIndices], seed: u64, progress: &mut dyn FnMut(usize, usize)) {
+        assert!(maps.iter().all(|map| map.len() == self.map.values()), "maps of another tap");
+        let maps: Vec<&KeptMap> = maps.iter().map(|map| &map.0).collect();
+        self.mixing = mixing::fit(&self.map.quantizer, self.map.channels, &maps, seed, progress);
+    }
+
+    /// Adds the counts of another calibrator of the same tap; a trained model of the other is left.
     ///
     /// # Panics
     /// If the other is for another shape or number of levels, or only one of them is fitted.
@@ -237,6 +275,7 @@ impl TapCalibrator {
         let tables = ContextTables::for_profile(&self.histograms, self.map.channels);
         let activity = self.activity.map(|counts| counts.finish(false));
         TapProfile::new(self.map.name, self.map.shape, self.map.quantizer.coding, tables, activity)
+            .with_mixing(self.mixing)
     }
 }
 

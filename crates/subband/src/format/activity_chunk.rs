@@ -68,7 +68,7 @@ pub(crate) fn encode_activity_chunk(
     raw.clear();
     let mut count = 0;
     let mut nonzero = 0u64;
-    let signed = has_negative_approximation(quantizer, indices);
+    let signed = indices.has_negative_approximation(&quantizer.layout);
     IndexWalk { quantizer, first_channel, channels }.each(walk, |position| {
         let table_of = prepared.model.table_of(position.subband);
         let has_sign = position.subband > 0 || signed;
@@ -156,7 +156,7 @@ pub(crate) fn activity_costs(
     let ActivityScratch { walk, bins, .. } = scratch;
     let (values, channels) = (indices.values(), indices.channels());
     bins.resize(channels, 0);
-    let signed = has_negative_approximation(quantizer, indices);
+    let signed = indices.has_negative_approximation(&quantizer.layout);
     let mut costs = vec![0u64; quantizer.layout.blocks.len()];
     IndexWalk { quantizer, first_channel, channels }.each(walk, |position| {
         let table_of = prepared.model.table_of(position.subband);
@@ -184,7 +184,7 @@ pub(crate) fn trade_activity(
     let ActivityScratch { walk, bins, .. } = scratch;
     let channels = indices.channels();
     bins.resize(channels, 0);
-    let signed = has_negative_approximation(quantizer, indices);
+    let signed = indices.has_negative_approximation(&quantizer.layout);
     let values = indices.values_mut();
     IndexWalk { quantizer, first_channel, channels }.each(walk, |position| {
         let table_of = prepared.model.table_of(position.subband);
@@ -198,10 +198,6 @@ pub(crate) fn trade_activity(
             position.own[slot] = capped(magnitude);
         }
     });
-}
-
-fn has_negative_approximation(quantizer: &PlaneQuantizer, indices: &IndexBlocks) -> bool {
-    (0..indices.channels()).any(|slot| indices.block(&quantizer.layout, 0, slot).iter().any(|&index| index < 0))
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use super::activity_chunk::{
     ActivityScratch, PreparedActivity, activity_costs, decode_activity_chunk, encode_activity_chunk, trade_activity,
 };
 use super::chunk::{OrderZeroScratch, PreparedTables, decode_chunk, encode_chunk, order_zero_costs, trade_order_zero};
+use super::mixing_chunk::{decode_mixing_chunk, encode_mixing_chunk, mixing_costs, trade_mixing};
 use crate::entropy::{ActivityModel, ContextTables};
 use crate::error::Result;
+use crate::mixing::{MixingModel, MixingScratch};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
 
@@ -16,6 +18,8 @@ pub(crate) enum EntropyModel {
     OrderZero(ContextTables),
     /// Tables by an estimate of each magnitude.
     Activity(ActivityModel),
+    /// Networks; of profiles alone.
+    Mixing(MixingModel),
 }
 
 impl EntropyModel {
@@ -28,6 +32,7 @@ impl EntropyModel {
         match self {
             EntropyModel::OrderZero(_) => PayloadKind::OrderZero,
             EntropyModel::Activity(_) => PayloadKind::Activity,
+            EntropyModel::Mixing(_) => PayloadKind::Mixing,
         }
     }
 }
@@ -37,6 +42,18 @@ impl EntropyModel {
 pub(crate) enum PayloadKind {
     OrderZero,
     Activity,
+    Mixing,
+}
+
+impl PayloadKind {
+    /// What a tap must have for it, for messages.
+    pub fn needs(self) -> &'static str {
+        match self {
+            PayloadKind::OrderZero => "tables",
+            PayloadKind::Activity => "an activity model",
+            PayloadKind::Mixing => "a mixing model",
+        }
+    }
 }
 
 /// An entropy model prepared for coding.
@@ -44,6 +61,7 @@ pub(crate) enum PayloadKind {
 pub(crate) enum ChunkCoder {
     OrderZero(PreparedTables),
     Activity(PreparedActivity),
+    Mixing(MixingModel),
 }
 
 /// Working memory for chunks; one for each thread.
@@ -51,6 +69,7 @@ pub(crate) enum ChunkCoder {
 pub(crate) struct ChunkScratch {
     order_zero: OrderZeroScratch,
     activity: ActivityScratch,
+    mixing: MixingScratch,
 }
 
 impl ChunkCoder {
@@ -58,6 +77,7 @@ impl ChunkCoder {
         match model {
             EntropyModel::OrderZero(tables) => ChunkCoder::OrderZero(PreparedTables::new(tables)),
             EntropyModel::Activity(model) => ChunkCoder::Activity(PreparedActivity::new(model)),
+            EntropyModel::Mixing(model) => ChunkCoder::Mixing(model),
         }
     }
 
@@ -73,14 +93,16 @@ impl ChunkCoder {
         match self {
             ChunkCoder::OrderZero(_) => PayloadKind::OrderZero,
             ChunkCoder::Activity(_) => PayloadKind::Activity,
+            ChunkCoder::Mixing(_) => PayloadKind::Mixing,
         }
     }
 
-    /// Number of frequency tables.
+    /// Number of frequency tables; a mixing model has none.
     pub fn tables(&self) -> usize {
         match self {
             ChunkCoder::OrderZero(prepared) => prepared.contexts.tables().len(),
             ChunkCoder::Activity(prepared) => prepared.model.tables().len(),
+            ChunkCoder::Mixing(_) => 0,
         }
     }
 
@@ -100,6 +122,9 @@ impl ChunkCoder {
             ChunkCoder::Activity(prepared) => {
                 encode_activity_chunk(quantizer, prepared, first_channel, indices, &mut scratch.activity, out);
             }
+            ChunkCoder::Mixing(model) => {
+                encode_mixing_chunk(quantizer, model, first_channel, indices, &mut scratch.mixing, out);
+            }
         }
     }
 
@@ -118,6 +143,9 @@ impl ChunkCoder {
             }
             ChunkCoder::Activity(prepared) => {
                 decode_activity_chunk(payload, quantizer, prepared, first_channel, &mut scratch.activity, indices)
+            }
+            ChunkCoder::Mixing(model) => {
+                decode_mixing_chunk(payload, quantizer, model, first_channel, &mut scratch.mixing, indices)
             }
         }
     }
@@ -141,6 +169,9 @@ impl ChunkCoder {
             }
             ChunkCoder::Activity(prepared) => {
                 trade_activity(&trade, quantizer, prepared, first_channel, scaled, indices, &mut scratch.activity);
+            }
+            ChunkCoder::Mixing(model) => {
+                trade_mixing(&trade, quantizer, model, first_channel, scaled, indices, &mut scratch.mixing);
             }
         }
         let mut total = |indices: &IndexBlocks| {
@@ -167,6 +198,7 @@ impl ChunkCoder {
             ChunkCoder::Activity(prepared) => {
                 activity_costs(quantizer, prepared, first_channel, indices, &mut scratch.activity)
             }
+            ChunkCoder::Mixing(model) => mixing_costs(quantizer, model, first_channel, indices, &mut scratch.mixing),
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::bytes::{ByteReader, put_varint};
 use super::chunk_coder::{EntropyModel, PayloadKind};
 use super::coding::{read_coding, write_coding};
-use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2};
+use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2, VERSION_3};
 use super::float_model::{read_float_model, write_float_model};
 use super::limits::Limits;
 use crate::coding::Coding;
@@ -19,6 +19,8 @@ use crate::wavelet::{Wavelet, subband_count};
 const FROM_PROFILE: u8 = 1;
 /// Bit of the flags: payloads are coded with an activity model.
 const ACTIVITY: u8 = 2;
+/// Bit of the flags: payloads are coded with the mixing model of a profile.
+const MIXING: u8 = 4;
 
 /// Where coding and tables come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +44,7 @@ impl TableSource {
         match kind {
             PayloadKind::OrderZero => (from_profile, VERSION),
             PayloadKind::Activity => (from_profile | ACTIVITY, VERSION_2),
+            PayloadKind::Mixing => (from_profile | MIXING, VERSION_3),
         }
     }
 }
@@ -116,6 +119,7 @@ impl Header {
                     match model {
                         EntropyModel::OrderZero(tables) => tables.write_to(&mut writer),
                         EntropyModel::Activity(model) => model.write_to(&mut writer),
+                        EntropyModel::Mixing(_) => unreachable!("only profiles have mixing models"),
                     }
                     body.extend_from_slice(writer.finish());
                 }
@@ -151,10 +155,10 @@ impl Header {
         }
         outer.take(4)?;
         let version = outer.u8()?;
-        if !(VERSION..=VERSION_2).contains(&version) {
+        if !(VERSION..=VERSION_3).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_2}"),
+                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_3}"),
             ));
         }
         let length = outer.varint()?;
@@ -166,8 +170,13 @@ impl Header {
 
         let mut reader = ByteReader::new(body, "stream header");
         let flags = reader.u8()?;
-        let known = FROM_PROFILE | if version >= VERSION_2 { ACTIVITY } else { 0 };
-        if flags & !known != 0 {
+        let known = match version {
+            VERSION => FROM_PROFILE,
+            VERSION_2 => FROM_PROFILE | ACTIVITY,
+            _ => FROM_PROFILE | ACTIVITY | MIXING,
+        };
+        let mixing = flags & MIXING != 0;
+        if flags & !known != 0 || mixing && flags != FROM_PROFILE | MIXING {
             return Err(Error::corrupt(format!("unknown stream flags {flags:#x}")));
         }
         let code = reader.u8()?;
@@ -187,7 +196,11 @@ impl Header {
         let grid = ChunkGrid { geometry, channels_per_chunk };
 
         let source = if flags & FROM_PROFILE != 0 {
-            let kind = if flags & ACTIVITY != 0 { PayloadKind::Activity } else { PayloadKind::OrderZero };
+            let kind = match flags & (ACTIVITY | MIXING) {
+                0 => PayloadKind::OrderZero,
+                ACTIVITY => PayloadKind::Activity,
+                _ => PayloadKind::Mixing,
+            };
             TableSource::Profile(TapHash(reader.tag()?), kind)
         } else {
             let coding = read_coding(&mut reader, geometry.channels)?;

@@ -1,7 +1,7 @@
 //! A packet: one map coded against a tap of a profile, with 7 bytes of framing (FORMAT.md, "Packets").
 
 use super::chunk_coder::PayloadKind;
-use super::constants::{PACKET_MAGIC, VERSION, VERSION_2};
+use super::constants::PACKET_MAGIC;
 use crate::error::{Error, ErrorKind, Result};
 use crate::profile::TapHash;
 
@@ -10,6 +10,9 @@ const CHECKSUM: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_IBM_SDLC);
 /// Leading bytes of the tap hash in a packet.
 const HASH_BYTES: usize = 4;
 const PREFIX: usize = 1 + HASH_BYTES;
+/// Low half of the first byte by kind of payload.
+const KINDS: [(PayloadKind, u8); 3] =
+    [(PayloadKind::OrderZero, 1), (PayloadKind::Activity, 2), (PayloadKind::Mixing, 4)];
 
 /// Appends a packet whose payload, of this kind, `write_payload` appends.
 pub(crate) fn write_packet(
@@ -19,11 +22,8 @@ pub(crate) fn write_packet(
     write_payload: impl FnOnce(&mut Vec<u8>),
 ) {
     let start = out.len();
-    let version = match kind {
-        PayloadKind::OrderZero => VERSION,
-        PayloadKind::Activity => VERSION_2,
-    };
-    out.push(PACKET_MAGIC | version);
+    let (_, code) = KINDS.into_iter().find(|&(of_code, _)| of_code == kind).expect("all kinds are listed");
+    out.push(PACKET_MAGIC | code);
     out.extend_from_slice(&hash.0[..HASH_BYTES]);
     write_payload(out);
     let checksum = CHECKSUM.checksum(&out[start..]);
@@ -38,16 +38,11 @@ pub(crate) fn open_packet<'a>(hash: &TapHash, packet: &'a [u8]) -> Result<(Paylo
     if packet[0] & 0xf0 != PACKET_MAGIC {
         return Err(Error::corrupt("this is no Subband packet: the first byte is wrong"));
     }
-    let kind = match packet[0] & 0x0f {
-        VERSION => PayloadKind::OrderZero,
-        VERSION_2 => PayloadKind::Activity,
-        version => {
-            return Err(Error::new(
-                ErrorKind::UnsupportedVersion,
-                format!("the packet has format version {version}: this library reads up to {VERSION_2}"),
-            ));
-        }
-    };
+    let code = packet[0] & 0x0f;
+    let kind = KINDS.into_iter().find(|&(_, of_kind)| of_kind == code).map(|(kind, _)| kind).ok_or_else(|| {
+        let message = format!("the packet holds a payload of kind {code}, which this library does not know");
+        Error::new(ErrorKind::UnsupportedVersion, message)
+    })?;
     if packet[1..PREFIX] != hash.0[..HASH_BYTES] {
         return Err(Error::new(ErrorKind::WrongProfile, "the packet was coded against another profile or tap"));
     }
