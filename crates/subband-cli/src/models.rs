@@ -26,9 +26,10 @@ macro_rules! bundled {
     };
 }
 
-static BUNDLED: [Bundled; 4] = bundled![
+static BUNDLED: [Bundled; 5] = bundled![
     "resnet20-cifar10",
     "resnet20-cifar10-blocks-24x",
+    "resnet20-cifar10-blocks-37x",
     "resnet20-cifar10-blocks-42x",
     "resnet20-cifar10-blocks-54x"
 ];
@@ -37,7 +38,7 @@ static BUNDLED: [Bundled; 4] = bundled![
 pub const BASELINE: &str = "resnet20-cifar10";
 
 /// What `demo` and `eval` take unless told otherwise.
-pub const DEFAULT: &str = "resnet20-cifar10-blocks-42x";
+pub const DEFAULT: &str = "resnet20-cifar10-blocks-37x";
 
 /// `model.json`: what a model is, and what was measured of it on the whole test set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
