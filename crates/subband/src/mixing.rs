@@ -21,8 +21,9 @@ mod walk;
 
 pub(crate) use fit::{KeptMap, fit};
 pub(crate) use model::MixingModel;
+pub(crate) use probability::EVEN;
 pub(crate) use range_coder::{RangeDecoder, RangeEncoder};
-pub(crate) use walk::{At, Chain, Decide, MixingScratch, Sign, walk};
+pub(crate) use walk::{At, Chain, Decide, MixingScratch, MixingWalk, Sign};
 
 /// Bits of what is left of a magnitude that all decisions of its chain say it is above: EG(0), plain.
 pub(crate) fn rest_bits(rest: u32) -> u32 {

@@ -242,7 +242,7 @@ impl TapCalibrator {
 
     /// Trains what [`Effort::Max`] codes with on kept maps of this tap; a thousand of 16,384 values take half a minute. The
     /// same maps in the same order and the same seed give the same model. `progress` is told how many of how many steps are
-    /// done. Nothing is trained where there are no maps, or more than 4,096 channels.
+    /// done. Nothing is trained where there are no maps.
     ///
     /// # Panics
     /// If a map is of another size.

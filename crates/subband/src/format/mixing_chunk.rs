@@ -4,14 +4,14 @@ use std::convert::Infallible;
 
 use crate::entropy::{COST_BITS, MAX_MAGNITUDE};
 use crate::error::{Error, Result};
-use crate::mixing::{At, Chain, Decide, MixingModel, MixingScratch, RangeDecoder, RangeEncoder, Sign, walk};
+use crate::mixing::{
+    At, Chain, Decide, EVEN, MixingModel, MixingScratch, MixingWalk, RangeDecoder, RangeEncoder, Sign,
+};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
 
 /// First byte of a payload: indices of the approximation have signs.
 const SIGNED_APPROXIMATION: u8 = 1;
-/// Probability of a bit that nothing is known of.
-const EVEN: u16 = 1 << 15;
 /// Most ones at the beginning of the code of a rest: no magnitude has more.
 const MAX_PREFIX: u32 = 24;
 
@@ -125,34 +125,17 @@ impl Decide for Trader<'_> {
     }
 }
 
-/// Walks over indices with decisions that cannot fail, which may change `values`.
-fn walk_all(
-    model: &MixingModel,
-    quantizer: &PlaneQuantizer,
-    first_channel: usize,
-    values: &mut [i32],
-    scratch: &mut MixingScratch,
-    signed: bool,
-    decide: &mut impl Decide<Error = Infallible>,
-) {
-    let channels = values.len() / quantizer.layout.plane().max(1);
-    let Ok(()) = walk(model, quantizer, first_channel, channels, signed, values, scratch, decide);
-}
-
-/// [`walk_all`] over a copy.
+/// A walk over a copy of indices, with decisions that cannot fail.
 fn read_all(
-    model: &MixingModel,
-    quantizer: &PlaneQuantizer,
-    first_channel: usize,
+    walk: MixingWalk,
     indices: &IndexBlocks,
     scratch: &mut MixingScratch,
     decide: &mut impl Decide<Error = Infallible>,
 ) {
-    let signed = indices.has_negative_approximation(&quantizer.layout);
     let mut values = std::mem::take(&mut scratch.values);
     values.clear();
     values.extend_from_slice(indices.values());
-    walk_all(model, quantizer, first_channel, &mut values, scratch, signed, decide);
+    let Ok(()) = walk.run(&mut values, scratch, decide);
     scratch.values = values;
 }
 
@@ -168,7 +151,7 @@ pub(crate) fn encode_mixing_chunk(
     let signed = indices.has_negative_approximation(&quantizer.layout);
     out.push(if signed { SIGNED_APPROXIMATION } else { 0 });
     let mut encoder = Encoder { range: RangeEncoder::new(out) };
-    read_all(model, quantizer, first_channel, indices, scratch, &mut encoder);
+    read_all(MixingWalk { model, quantizer, first_channel, signed }, indices, scratch, &mut encoder);
     encoder.range.finish();
 }
 
@@ -188,13 +171,12 @@ pub(crate) fn decode_mixing_chunk(
     if code.last() == Some(&0) {
         return Err(Error::corrupt("the code of a chunk ends with a zero, which is never written"));
     }
-    let channels = indices.channels();
     let values = indices.values_mut();
     // What is dropped is not visited.
     values.fill(0);
     let mut decoder = Decoder { range: RangeDecoder::new(code) };
     let signed = mode & SIGNED_APPROXIMATION != 0;
-    walk(model, quantizer, first_channel, channels, signed, values, scratch, &mut decoder)?;
+    MixingWalk { model, quantizer, first_channel, signed }.run(values, scratch, &mut decoder)?;
     decoder.range.finish()
 }
 
@@ -207,7 +189,8 @@ pub(crate) fn mixing_costs(
     scratch: &mut MixingScratch,
 ) -> Vec<u64> {
     let mut costs = Costs(vec![0; quantizer.layout.blocks.len()]);
-    read_all(model, quantizer, first_channel, indices, scratch, &mut costs);
+    let signed = indices.has_negative_approximation(&quantizer.layout);
+    read_all(MixingWalk { model, quantizer, first_channel, signed }, indices, scratch, &mut costs);
     costs.0
 }
 
@@ -223,5 +206,5 @@ pub(crate) fn trade_mixing(
 ) {
     let signed = indices.has_negative_approximation(&quantizer.layout);
     let mut trader = Trader { trade, scaled, signed };
-    walk_all(model, quantizer, first_channel, indices.values_mut(), scratch, signed, &mut trader);
+    let Ok(()) = MixingWalk { model, quantizer, first_channel, signed }.run(indices.values_mut(), scratch, &mut trader);
 }

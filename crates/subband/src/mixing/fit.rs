@@ -1,7 +1,7 @@
 //! Fitting a mixing model to the maps of a tap.
 
 use super::context::{Context, Inputs, input_counts};
-use super::model::{MAX_CHANNELS, MixingModel, OrientationModel, heads_of, orientation_of, subbands_of};
+use super::model::{MixingModel, OrientationModel, heads_of, orientation_of, subbands_of};
 use super::training::{Random, Shape, Trainer};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 
@@ -32,7 +32,7 @@ impl KeptMap {
 }
 
 /// Trains the networks of a tap. The same maps in the same order give the same model, on machines whose exponential
-/// function is the same. None for a tap with too many channels, or no maps.
+/// function is the same. None without maps.
 pub(crate) fn fit(
     quantizer: &PlaneQuantizer,
     channels: usize,
@@ -40,7 +40,7 @@ pub(crate) fn fit(
     seed: u64,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Option<MixingModel> {
-    if channels > MAX_CHANNELS || maps.is_empty() {
+    if maps.is_empty() {
         return None;
     }
     let layout = &quantizer.layout;
@@ -102,7 +102,7 @@ pub(crate) fn fit(
         }
     }
     let orientations = trainers.into_iter().map(OrientationTrainer::finish).collect();
-    Some(MixingModel { channels, scales, orientations })
+    Some(MixingModel { scales, orientations })
 }
 
 /// The networks of an orientation in training.

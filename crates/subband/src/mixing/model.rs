@@ -8,8 +8,6 @@ use crate::error::{Error, Result};
 use crate::quantize::Steps;
 use crate::wavelet::subband_count;
 
-/// Most channels of a tap that has a model: sums over channels stay within 32 bits.
-pub(crate) const MAX_CHANNELS: usize = 4096;
 /// Decisions about a magnitude before the rest is coded plainly: of LL, whose magnitudes are larger, and of details.
 const HEADS: [usize; 2] = [24, 14];
 /// Weights are at most this.
@@ -21,7 +19,6 @@ pub(super) const GAIN_UNIT: i16 = 256;
 /// The networks of a tap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MixingModel {
-    pub(super) channels: usize,
     /// Step of each subband in 16ths of that of LL.
     pub(super) scales: Vec<u16>,
     /// Of LL, HL, LH, HH.
@@ -74,9 +71,6 @@ impl MixingModel {
     }
 
     pub fn read_from(reader: &mut BitReader, subbands: usize, channels: usize) -> Result<Self> {
-        if channels > MAX_CHANNELS {
-            return Err(Error::corrupt(format!("a mixing model of {channels} channels: at most {MAX_CHANNELS}")));
-        }
         let mut scales = Vec::new();
         for _ in 0..subbands {
             match reader.read(16)? {
@@ -93,7 +87,7 @@ impl MixingModel {
             let signs = if orientation > 0 { Some(read_set(reader, channels, &of_signs, 1)?) } else { None };
             orientations.push(OrientationModel { magnitudes, signs });
         }
-        Ok(MixingModel { channels, scales, orientations })
+        Ok(MixingModel { scales, orientations })
     }
 }
 

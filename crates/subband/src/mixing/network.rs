@@ -1,7 +1,7 @@
 //! Networks in integers: 16 hidden units, each a sum of inputs times weights, cut off below 0 and above.
 //!
-//! Sums of the hidden layer are of 16 bits and saturate, so that a row of units is two vectors of the smallest instruction
-//! set and nothing can overflow, whatever the weights.
+//! Sums are of 16 bits and saturate, so that a row of units is two vectors of the smallest instruction set and nothing can
+//! overflow, whatever the weights. Saturation makes the order of additions part of the format.
 
 use super::context::{Inputs, SUMS};
 use super::probability::{decision_cost, probability};
@@ -10,8 +10,6 @@ use super::probability::{decision_cost, probability};
 pub(super) const HIDDEN: usize = 16;
 /// One number of each hidden unit.
 pub(super) type Row = [i16; HIDDEN];
-/// A sum over channels, before it is cut to 16 bits.
-pub(super) type Sum = [i32; HIDDEN];
 
 /// Rows by channel that the networks of an orientation share over its levels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +42,7 @@ pub(super) struct NetworkSet {
 impl Links {
     /// The sum that the first channel starts from; `first` is the channel of slot 0.
     #[inline]
-    pub fn start(&self, rows: &[i16], inputs: &Inputs, first: usize, channels: usize) -> Sum {
+    pub fn start(&self, rows: &[i16], inputs: &Inputs, first: usize, channels: usize) -> Row {
         let mut sum = [0; HIDDEN];
         for (source, &[a, b, c]) in self.sources[1..].iter().zip(&inputs.sums) {
             let of_slots = rows[a..a + channels].iter().zip(&rows[b..b + channels]).zip(&rows[c..c + channels]);
@@ -60,11 +58,10 @@ impl Links {
 
     /// What is left to do for a channel once its inputs are summed up: its part of the sum over channels, and the cut.
     #[inline]
-    pub fn activate(&self, channel: usize, sum: &Sum, mut accumulated: Row) -> Row {
+    pub fn activate(&self, channel: usize, sum: &Row, mut accumulated: Row) -> Row {
         let gain = &self.gain[channel];
         for h in 0..HIDDEN {
-            let sum = sum[h].clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-            let linked = (i32::from(sum) * i32::from(gain[h])) >> 16;
+            let linked = (i32::from(sum[h]) * i32::from(gain[h])) >> 16;
             accumulated[h] = accumulated[h].saturating_add(linked as i16);
             accumulated[h] = (accumulated[h] >> 3).clamp(0, 255);
         }
@@ -82,11 +79,7 @@ impl Network {
             accumulated[h] = accumulated[h].saturating_add(bias[h]);
         }
         for (weights, start) in self.weights.iter().zip(inputs.rows()) {
-            let x = rows[start + slot];
-            for h in 0..HIDDEN {
-                // Levels are at most 63 and weights 127.
-                accumulated[h] = accumulated[h].saturating_add(x.wrapping_mul(weights[h]));
-            }
+            add(&mut accumulated, weights, rows[start + slot]);
         }
         accumulated
     }
@@ -111,10 +104,10 @@ impl Network {
     }
 }
 
-/// Adds a channel to a sum.
+/// Adds weights times an input, which is at most three levels: 189 times 127 fits.
 #[inline]
-pub(super) fn add(sum: &mut Sum, row: &Row, x: i16) {
+pub(super) fn add(sum: &mut Row, weights: &Row, x: i16) {
     for h in 0..HIDDEN {
-        sum[h] += i32::from(row[h]) * i32::from(x);
+        sum[h] = sum[h].saturating_add(x.wrapping_mul(weights[h]));
     }
 }

@@ -6,6 +6,8 @@ use crate::entropy::{COST_BITS, log2};
 
 /// Bits of a probability.
 pub(crate) const PROBABILITY_BITS: u32 = 16;
+/// Probability of what nothing is known of.
+pub(crate) const EVEN: u16 = 1 << (PROBABILITY_BITS - 1);
 /// Logits are in units of 2^-10, entries of the table 2^-4 apart.
 const ENTRY_BITS: u32 = 6;
 /// Largest entry, of the logit 10.

@@ -3,7 +3,7 @@
 use super::context::{Context, Inputs};
 use super::model::{MixingModel, orientation_of};
 use super::network::{Network, NetworkSet, Row, add};
-use super::probability::PROBABILITY_BITS;
+use super::probability::{EVEN, PROBABILITY_BITS};
 use crate::entropy::{COST_BITS, log2};
 use crate::plane::PlaneQuantizer;
 
@@ -11,8 +11,8 @@ use crate::plane::PlaneQuantizer;
 #[derive(Debug, Default)]
 pub(crate) struct MixingScratch {
     context: Context,
-    magnitude_inputs: Inputs,
-    sign_inputs: Inputs,
+    magnitudes: Inputs,
+    signs: Inputs,
     accumulated: Vec<Row>,
     kept: Vec<usize>,
     /// A copy of a chunk's indices, for walks that only read them.
@@ -84,76 +84,100 @@ pub(crate) trait Decide {
     fn sign(&mut self, at: At, sign: Sign) -> Result<bool, Self::Error>;
 }
 
-/// Visits all kept indices of `values`, a chunk of `channels` channels from `first_channel` on, and puts there what `decide`
-/// says. `signed`: whether LL has signs.
-pub(crate) fn walk<D: Decide>(
-    model: &MixingModel,
-    quantizer: &PlaneQuantizer,
-    first_channel: usize,
-    channels: usize,
-    signed: bool,
-    values: &mut [i32],
-    scratch: &mut MixingScratch,
-    decide: &mut D,
-) -> Result<(), D::Error> {
-    let MixingScratch { context, magnitude_inputs, sign_inputs, accumulated, kept, .. } = scratch;
-    let layout = &quantizer.layout;
-    context.reset(layout, channels);
-    accumulated.resize(channels, Row::default());
-    for (subband, block) in layout.blocks.iter().enumerate() {
-        // Also of subbands without indices: it makes the approximation that finer levels go on with.
-        context.begin_subband(quantizer, &model.scales, values, subband);
-        kept.clear();
-        kept.extend((0..channels).filter(|slot| quantizer.coding.keeps(first_channel + slot, subband)));
-        if block.len() == 0 || kept.is_empty() {
-            continue;
-        }
-        let (orientation, level) = orientation_of(subband);
-        let orientation = &model.orientations[orientation];
-        let NetworkSet { links, networks } = &orientation.magnitudes;
-        let network = &networks[level];
-        let signs = orientation.signs.as_ref().map(|set| (&set.links, &set.networks[level]));
-        let (start, stride) = (block.offset * channels, block.len());
-        for y in 0..block.height {
-            for x in 0..block.width {
-                context.inputs(layout, subband, y, x, magnitude_inputs, sign_inputs);
-                let place = y * block.width + x;
-                for &slot in kept.iter() {
-                    accumulated[slot] =
-                        network.accumulate(links, first_channel + slot, &context.rows, magnitude_inputs, slot);
-                }
-                let mut sum = links.start(&context.rows, magnitude_inputs, first_channel, channels);
-                let mut sign_sum =
-                    signs.map(|(links, _)| links.start(&context.rows, sign_inputs, first_channel, channels));
-                for &slot in kept.iter() {
-                    let channel = first_channel + slot;
-                    let offset = start + slot * stride + place;
-                    let at = At { subband, offset, given: values[offset] };
-                    let hidden = links.activate(channel, &sum, accumulated[slot]);
-                    let magnitude = decide.magnitude(at, Chain { network, hidden: &hidden })?;
-                    if magnitude == 0 {
-                        values[offset] = 0;
-                        continue;
-                    }
-                    let level = context.set_magnitude(magnitude_inputs, slot, magnitude);
-                    add(&mut sum, &links.sources[0][channel], level);
-                    let negative = match (&signs, &mut sign_sum) {
-                        (Some((links, network)), Some(sum)) => {
-                            let rows = &context.rows;
-                            let accumulated = network.accumulate(links, channel, rows, sign_inputs, slot);
-                            let hidden = links.activate(channel, sum, accumulated);
-                            let sign = Sign { negative: network.probability(0, &hidden) };
-                            let negative = decide.sign(at, sign)?;
-                            add(sum, &links.sources[0][channel], if negative { -level } else { level });
-                            negative
-                        }
-                        _ => signed && decide.sign(at, Sign { negative: 1 << 15 })?,
-                    };
-                    context.set_sign(sign_inputs, slot, if negative { -level } else { level });
-                    values[offset] = if negative { -(magnitude as i32) } else { magnitude as i32 };
+/// A chunk of a map from `first_channel` on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MixingWalk<'a> {
+    pub model: &'a MixingModel,
+    pub quantizer: &'a PlaneQuantizer,
+    pub first_channel: usize,
+    /// Whether indices of LL have signs.
+    pub signed: bool,
+}
+
+impl MixingWalk<'_> {
+    /// Visits all kept indices of the chunk's `values` and puts there what `decide` says.
+    pub fn run<D: Decide>(
+        self,
+        values: &mut [i32],
+        scratch: &mut MixingScratch,
+        decide: &mut D,
+    ) -> Result<(), D::Error> {
+        let MixingWalk { model, quantizer, first_channel, .. } = self;
+        let layout = &quantizer.layout;
+        let channels = values.len() / layout.plane().max(1);
+        scratch.context.reset(layout, channels);
+        scratch.accumulated.resize(channels, Row::default());
+        for (subband, block) in layout.blocks.iter().enumerate() {
+            // Also of subbands without indices: it makes the approximation that finer levels go on with.
+            scratch.context.begin_subband(quantizer, &model.scales, values, subband);
+            scratch.kept.clear();
+            scratch.kept.extend((0..channels).filter(|slot| quantizer.coding.keeps(first_channel + slot, subband)));
+            if scratch.kept.is_empty() {
+                continue;
+            }
+            for y in 0..block.height {
+                for x in 0..block.width {
+                    scratch.context.inputs(layout, subband, y, x, &mut scratch.magnitudes, &mut scratch.signs);
+                    let first = block.offset * channels + y * block.width + x;
+                    self.position(subband, first, block.len(), values, scratch, decide)?;
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// The channels at one position; the index of slot 0 is at `first`, and slots are `stride` apart.
+    #[inline]
+    fn position<D: Decide>(
+        self,
+        subband: usize,
+        first: usize,
+        stride: usize,
+        values: &mut [i32],
+        scratch: &mut MixingScratch,
+        decide: &mut D,
+    ) -> Result<(), D::Error> {
+        let MixingScratch { context, magnitudes, signs, accumulated, kept, .. } = scratch;
+        let (channels, first_channel) = (accumulated.len(), self.first_channel);
+        let (orientation, level) = orientation_of(subband);
+        let orientation = &self.model.orientations[orientation];
+        let NetworkSet { links, networks } = &orientation.magnitudes;
+        let network = &networks[level];
+        let sign_set = orientation.signs.as_ref().map(|set| (&set.links, &set.networks[level]));
+
+        for &slot in kept.iter() {
+            accumulated[slot] = network.accumulate(links, first_channel + slot, &context.rows, magnitudes, slot);
+        }
+        let mut sum = links.start(&context.rows, magnitudes, first_channel, channels);
+        // Made where it is first asked for: most positions of fine subbands are zero in all channels.
+        let mut sign_sum: Option<Row> = None;
+        for &slot in kept.iter() {
+            let channel = first_channel + slot;
+            let offset = first + slot * stride;
+            let at = At { subband, offset, given: values[offset] };
+            let hidden = links.activate(channel, &sum, accumulated[slot]);
+            let magnitude = decide.magnitude(at, Chain { network, hidden: &hidden })?;
+            if magnitude == 0 {
+                values[offset] = 0;
+                continue;
+            }
+            let level = context.set_magnitude(magnitudes, slot, magnitude);
+            add(&mut sum, &links.sources[0][channel], level);
+            let negative = match sign_set {
+                Some((links, network)) => {
+                    let rows = &context.rows;
+                    let sum = sign_sum.get_or_insert_with(|| links.start(rows, signs, first_channel, channels));
+                    let accumulated = network.accumulate(links, channel, rows, signs, slot);
+                    let hidden = links.activate(channel, sum, accumulated);
+                    let negative = decide.sign(at, Sign { negative: network.probability(0, &hidden) })?;
+                    add(sum, &links.sources[0][channel], if negative { -level } else { level });
+                    negative
+                }
+                None => self.signed && decide.sign(at, Sign { negative: EVEN })?,
+            };
+            context.set_sign(signs, slot, if negative { -level } else { level });
+            values[offset] = if negative { -(magnitude as i32) } else { magnitude as i32 };
+        }
+        Ok(())
+    }
 }
