@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use subband::{Coding, Profile, Steps, Wavelet};
+use subband::{Coding, Effort, Profile, Steps, Wavelet};
 
 pub use statistics::TapStatistics;
 pub(crate) use statistics::measure;
@@ -56,6 +56,8 @@ pub struct CalibrateConfig {
     pub images: usize,
     /// Held-out images that a search measures on, at least 1. Default: 5,000.
     pub held_out_images: usize,
+    /// The most work the profile is made for: `Max` trains small networks, half a minute of a core a tap. Default: default.
+    pub effort: Effort,
 }
 
 impl Default for CalibrateConfig {
@@ -69,6 +71,7 @@ impl Default for CalibrateConfig {
             reconstruction: 0.0,
             images: 2_000,
             held_out_images: 5_000,
+            effort: Effort::Default,
         }
     }
 }
@@ -101,6 +104,12 @@ impl CalibrateConfig {
     /// Another number of held-out images.
     pub fn with_held_out_images(mut self, images: usize) -> Self {
         self.held_out_images = images;
+        self
+    }
+
+    /// Another effort.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
         self
     }
 
@@ -200,7 +209,7 @@ pub fn calibrate(
             (codings, Some(found.0), Some(found.1))
         }
     };
-    let counted = count::fit_and_count(&network, &train, &codings, progress)?;
+    let counted = count::fit_and_count(&network, &train, &codings, config.effort, progress)?;
     progress.end();
     let saturated = counted.saturated;
     Ok(Calibration { profile: counted.into_profile(&network)?, statistics, step_scale, search, saturated })
@@ -213,7 +222,40 @@ pub(crate) fn profile_for(
     codings: &[TapCoding],
     progress: &mut dyn Progress,
 ) -> Result<Profile> {
-    count::fit_and_count(network, data, codings, progress)?.into_profile(network)
+    count::fit_and_count(network, data, codings, Effort::Default, progress)?.into_profile(network)
+}
+
+/// A profile with the codings of `profile` and everything else made anew from `images` training images, for efforts up to
+/// `effort`.
+///
+/// # Errors
+/// `InvalidArgument` for a profile of another network, images of another shape than the network's, an empty data set;
+/// `NonFinite` for a map with a NaN or infinity; `Data` from reading the images.
+pub fn recalibrate(
+    network: &Network,
+    train: &Dataset,
+    profile: &Profile,
+    images: usize,
+    effort: Effort,
+    progress: &mut dyn Progress,
+) -> Result<Profile> {
+    let network = network.valid();
+    check_images(&network, train)?;
+    let mut codings = Vec::new();
+    for tap in profile.taps() {
+        if !network.sites().iter().any(|site| site.name == tap.name() && site.shape == tap.shape()) {
+            let (name, shape) = (tap.name(), tap.shape());
+            return Err(Error::argument(format!(
+                "the profile has a tap {name} of {shape:?}: {} has none",
+                network.kind()
+            )));
+        }
+        codings.push(TapCoding { name: tap.name().into(), shape: tap.shape(), coding: tap.coding().clone() });
+    }
+    let profile =
+        count::fit_and_count(&network, &train.spread(images), &codings, effort, progress)?.into_profile(&network)?;
+    progress.end();
+    Ok(profile)
 }
 
 /// A tap and how its maps are coded.

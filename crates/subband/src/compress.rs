@@ -76,8 +76,22 @@ pub struct ProfileOptions {
     pub measure_error: bool,
     /// Rate-distortion optimised indices, as in [`Config`](crate::Config). Default 0, plain rounding.
     pub rdo: f32,
-    /// Work of the entropy coder. Default as its type's; a tap without an activity model is coded fast.
+    /// Work of the entropy coder. Default as its type's; a tap without the model for it is coded with less.
     pub effort: Effort,
+}
+
+impl ProfileOptions {
+    /// Another effort.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// Another number of channels of a chunk.
+    pub fn with_channels_per_chunk(mut self, channels: usize) -> Self {
+        self.channels_per_chunk = Some(channels);
+        self
+    }
 }
 
 /// Compresses maps of a tap, shape `[..., C, H, W]`, into a stream that refers to the profile.

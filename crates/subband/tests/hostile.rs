@@ -54,6 +54,8 @@ fn every_bit_flip_is_found() {
             damaged[bit / 8] ^= 1 << (bit % 8);
             let kind = decompress(&damaged, &DecompressOptions::default()).unwrap_err().kind();
             match bit / 8 {
+                // One known version may become another; the checksum tells.
+                4 if (1..=3).contains(&damaged[4]) => assert_eq!(kind, ErrorKind::Corrupt),
                 4 => assert_eq!(kind, ErrorKind::UnsupportedVersion),
                 // The length of the header may point beyond the end.
                 5 | 6 => assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Truncated)),

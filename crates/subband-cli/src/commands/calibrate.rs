@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use subband::{Profile, Wavelet};
-use subband_nn::calibrate::{CalibrateConfig, Calibration, StepRule, calibrate};
+use anyhow::{Context, Result, ensure};
+use subband::{Effort, Profile, Wavelet};
+use subband_nn::calibrate::{CalibrateConfig, Calibration, StepRule, calibrate, recalibrate};
 use subband_nn::data::{Dataset, image_folder};
 use subband_nn::{NetworkKind, Taps};
 use subband_onnx::TapChoice;
@@ -32,6 +32,7 @@ Examples:
   subband calibrate --network resnet20 --weights w.safetensors --target-drop 0.5 --taps relu -o r.sbp
   subband calibrate --network resnet20 --weights w.safetensors --preset thesis -o thesis.sbp
   subband calibrate --network resnet18 --weights r18.safetensors --data imagenet/train --step-scale 0.5 -o r18.sbp
+  subband calibrate --network resnet20 --weights w.safetensors --from-profile r.sbp --effort max -o max.sbp
   subband calibrate --model net.onnx --data photographs --taps relu --step-scale 0.3 -o net.sbp"
 )]
 pub struct Args {
@@ -82,6 +83,16 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     held_out: Option<PathBuf>,
 
+    /// Keep taps, transforms, steps and masks of this profile, such as a retrained network's, and make the rest anew
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "taps", "wavelet", "levels", "step_scale", "preset",
+        "bits", "target_drop", "rounding", "reconstruction", "held_out", "held_out_images"])]
+    from_profile: Option<PathBuf>,
+
+    /// The most work of the entropy coder that the profile is made for: default, or max, which trains small networks, half
+    /// a minute of a core a tap
+    #[arg(long, value_name = "EFFORT", default_value_t)]
+    effort: Effort,
+
     #[command(flatten)]
     onnx: OnnxArgs,
 
@@ -129,12 +140,16 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if let Some(model) = &args.model {
         return run_onnx(model, &args, ui);
     }
+    if let Some(given) = &args.from_profile {
+        return run_from_profile(given, &args, ui);
+    }
     let taps: Taps = args.taps.parse().map_err(|e: subband_nn::Error| args::usage(e.to_string()))?;
     let mut config = CalibrateConfig::default().with_taps(taps).with_rule(args.rule.rule());
     let wavelet = args.wavelet.unwrap_or(config.wavelet);
     config = config.with_wavelet(wavelet, super::levels_of(wavelet, args.levels, 3));
     config.rounding = args.rounding.unwrap_or(config.rounding);
     config.reconstruction = args.reconstruction.unwrap_or(config.reconstruction);
+    config.effort = args.effort;
     config.images = args.images.map_or(config.images, |n| n as usize);
     config.held_out_images = args.held_out_images.map_or(config.held_out_images, |n| n as usize);
     config.validate().map_err(|e| args::usage(e.to_string()))?;
@@ -158,7 +173,34 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if ui.quiet { Ok(()) } else { output::print(&summary(&found, &config, bytes.len()), to_stderr) }
 }
 
+fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
+    let profile = super::read_profile(given)?;
+    let mut output = Output::create(&args.output, args.force)?;
+    let source = args.network.source(models::BASELINE)?;
+    let network = source.load()?;
+    let train = args.network.images(source.kind, Part::Train)?;
+    let images = args.images.map_or(CalibrateConfig::default().images, |n| n as usize);
+    let mut bars = Bars::new(ui.quiet);
+    let made = args.threads.run(|| Ok(recalibrate(&network, &train, &profile, images, args.effort, &mut bars)?))?;
+    drop(bars);
+    let bytes = made.to_bytes();
+    output.write_all(&bytes).with_context(|| format!("cannot write {}", args.output.display()))?;
+    let to_stderr = output.is_stdout();
+    output.commit()?;
+    let text = format!(
+        "{}, {} taps of {}, for efforts up to {}\nprofile {} ({} bytes)\n",
+        made.network(),
+        made.taps().len(),
+        given.display(),
+        args.effort,
+        hash(&made),
+        table::count(bytes.len() as u64)
+    );
+    if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
+}
+
 fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
+    ensure!(args.effort != Effort::Max, "--effort max: profiles of ONNX models are made for effort default so far");
     let choice: TapChoice = args.taps.parse().map_err(|e: subband_onnx::Error| args::usage(e.to_string()))?;
     let mut config = subband_onnx::CalibrateConfig::default();
     config.wavelet = args.wavelet.unwrap_or(config.wavelet);

@@ -66,7 +66,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     channels_per_chunk: Option<u32>,
 
-    /// Work of the entropy coder: fast or default; default takes fewer bytes
+    /// Work of the entropy coder: fast, default or max; more work takes fewer bytes, and max needs a profile made for it
     #[arg(long, value_name = "EFFORT", default_value_t)]
     effort: Effort,
 

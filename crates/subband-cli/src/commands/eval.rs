@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0, requires = "report")]
     picture_image: u32,
 
-    /// Work of the entropy coder: fast or default; default takes fewer bytes
+    /// Work of the entropy coder: fast, default or max; more work takes fewer bytes, and max needs a profile made for it
     #[arg(long, value_name = "EFFORT", default_value_t)]
     effort: Effort,
 

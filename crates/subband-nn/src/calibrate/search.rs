@@ -41,7 +41,7 @@ pub(super) fn search(
             probes += 1;
             let stage = format!("probe {probes}: k = {k:.3}");
             let codings = at_scale(config, statistics, k);
-            let counted = count::fit_and_count(network, train, &codings, progress)?;
+            let counted = count::fit_and_count(network, train, &codings, subband::Effort::Default, progress)?;
             let profile = counted.into_profile(network)?;
             let achieved = evaluate::bits_per_value(network, held_out, &profile, &stage, progress)?;
             progress.message(&format!("step scale {k:.4}: {achieved:.3} bits per value"));
