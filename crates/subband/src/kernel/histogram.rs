@@ -22,9 +22,9 @@ fn plain(tokens: &[u8], counts: &mut [u32; TOKENS]) {
     let (blocks, rest) = tokens.as_chunks::<BLOCK>();
     for block in blocks {
         let mut others = BLOCK as u32;
-        for token in 0..COMPARED {
+        for (token, total) in counts.iter_mut().enumerate().take(COMPARED) {
             let count = u32::from(block.iter().fold(0u8, |sum, &t| sum + u8::from(t == token as u8)));
-            counts[token] += count;
+            *total += count;
             others -= count;
         }
         if others > 0 {

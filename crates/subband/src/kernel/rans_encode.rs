@@ -104,7 +104,7 @@ pub(crate) const SPARE_WORDS: usize = 16;
 /// Not compiled for vector instructions, which the compiler then would use for parts of a step, at a third of the speed.
 fn plain<const LANES: usize>(table: &TokenTable, states: &mut [u32; 32], tokens: &[u8], words: &mut [u16]) -> usize {
     let mut x: [u32; LANES] = std::array::from_fn(|lane| states[lane]);
-    assert!(tokens.len() % LANES == 0 && tokens.len() <= words.len());
+    assert!(tokens.len().is_multiple_of(LANES) && tokens.len() <= words.len());
     let words = words.as_mut_ptr();
     let mut at = 0;
     for round in tokens.as_chunks::<LANES>().0.iter().rev() {
