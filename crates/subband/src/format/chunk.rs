@@ -290,7 +290,7 @@ mod tests {
                     ((x / 5.0 + channel as f32).sin() * (y / 6.0).cos() + 1.5 * noise).max(0.0)
                 })
                 .collect();
-            quantizer.forward(channel, &mut plane, channel, &mut PlaneBuffers::default(), &mut indices);
+            quantizer.forward(channel, &plane, channel, &mut PlaneBuffers::default(), &mut indices);
         }
         let subbands = quantizer.layout.blocks.len();
         let mut histograms = vec![Histogram::EMPTY; subbands * channels];

@@ -227,7 +227,7 @@ mod tests {
         for channel in 0..channels {
             let mut map: Vec<f32> =
                 (0..plane).map(|i| ((i * (channel + 7)) as f32 * 0.37).sin() + (i % 11) as f32 * 0.1).collect();
-            quantizer.forward(channel, &mut map, channel, &mut buffers, &mut rounded);
+            quantizer.forward(channel, &map, channel, &mut buffers, &mut rounded);
             quantizer.scaled_magnitudes(channel, channel, channels, &buffers, &mut scaled);
         }
         for effort in Effort::ALL {

@@ -225,8 +225,9 @@ mod tests {
                             expected_words.push(*x as u16);
                             *x >>= 16;
                         }
-                        *x =
-                            (*x / frequency << 12).wrapping_add(*x % frequency).wrapping_add(u32::from(tokens[i]) * 30);
+                        *x = ((*x / frequency) << 12)
+                            .wrapping_add(*x % frequency)
+                            .wrapping_add(u32::from(tokens[i]) * 30);
                     }
                     for isa in Isa::available() {
                         let (mut got, mut words) = (states, [0; 32 + SPARE_WORDS]);
