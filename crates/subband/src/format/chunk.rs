@@ -282,7 +282,7 @@ mod tests {
         indices.reset(&quantizer.layout, channels);
         let mut state = 7u32;
         for channel in 0..channels {
-            let mut plane: Vec<f32> = (0..height * width)
+            let plane: Vec<f32> = (0..height * width)
                 .map(|i| {
                     state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     let noise = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;

@@ -225,7 +225,7 @@ mod tests {
         let mut scaled = vec![0.0; plane * channels];
         let mut buffers = PlaneBuffers::default();
         for channel in 0..channels {
-            let mut map: Vec<f32> =
+            let map: Vec<f32> =
                 (0..plane).map(|i| ((i * (channel + 7)) as f32 * 0.37).sin() + (i % 11) as f32 * 0.1).collect();
             quantizer.forward(channel, &map, channel, &mut buffers, &mut rounded);
             quantizer.scaled_magnitudes(channel, channel, channels, &buffers, &mut scaled);
