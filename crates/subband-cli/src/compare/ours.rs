@@ -20,6 +20,9 @@ pub const PROFILE: &str = "subband-profile";
 /// A packet an item against the profile, as at batch 1.
 pub const PACKETS: &str = "subband-packets";
 
+/// Efforts of self-contained streams: [`Effort::Max`] would be the same once more, since only profiles have its networks.
+const OF_STREAMS: [Effort; 2] = [Effort::Fast, Effort::Default];
+
 pub fn add(sample: &Sample, threads: usize, all: &mut Vec<Contender>) -> Result<()> {
     let counts = if threads > 1 { vec![1, threads] } else { vec![1] };
     let mut push = |codec: &str, effort: Effort, threads, coder| {
@@ -32,26 +35,28 @@ pub fn add(sample: &Sample, threads: usize, all: &mut Vec<Contender>) -> Result<
         };
         all.push(Contender { codec, effort, family, input, threads, check, coder });
     };
-    for effort in Effort::ALL {
+    for effort in OF_STREAMS {
         let plain = Config::default().with_wavelet(Wavelet::None, 0).with_target(Target::Step(sample.plain_step));
         push(PLAIN, effort, 1, Box::new(Stream(plain.with_effort(effort))));
     }
     // Efforts do not change how floats are kept.
     push(LOSSLESS, Effort::Default, 1, Box::new(Stream(Config::default().with_target(Target::Lossless))));
     let Some(tap) = &sample.tap else {
-        for effort in Effort::ALL {
+        for effort in OF_STREAMS {
             for &threads in &counts {
                 push(STREAM, effort, threads, Box::new(Stream(config(sample).with_effort(effort))));
             }
         }
         return Ok(());
     };
-    for effort in Effort::ALL {
+    let in_profile = tap.profile.tap(&tap.name)?;
+    let has = |effort: &Effort| *effort != Effort::Max || in_profile.has_mixing_model();
+    for effort in Effort::ALL.into_iter().filter(has) {
         for &threads in &counts {
             let stream = ProfileStream { profile: tap.profile.clone(), tap: tap.name.clone(), effort };
             push(PROFILE, effort, threads, Box::new(stream));
         }
-        let codec = TapCodec::new(tap.profile.tap(&tap.name)?)?.with_effort(effort);
+        let codec = TapCodec::new(in_profile)?.with_effort(effort);
         push(PACKETS, effort, 1, Box::new(Packets { codec, scratch: Scratch::default(), lengths: Vec::new() }));
     }
     Ok(())
