@@ -18,7 +18,7 @@ mod synthetic;
 pub use coder::{names, of_sample};
 pub use measure::{Repeats, measure};
 pub use memory::{PeakArgs, peak_in_this_process, peak_of};
-pub use report::{plot, summary, totals, write_csv, write_json};
+pub use report::{figures, plot, summary, totals, write_csv, write_json};
 pub use row::Row;
 pub use sample::{Quantization, Sample, StepRule};
 pub use synthetic::tensors as synthetic;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use subband_nn::evaluate::{Evaluation, Rates};
-use subband_onnx::ModelEvaluation;
+use subband_onnx::{Measured, ModelEvaluation};
 
 use crate::{onnx, table};
 
@@ -30,17 +30,7 @@ pub fn model_text(found: &ModelEvaluation) -> String {
     let network = onnx::printable(&found.network);
     line("network", format!("{network}, {} taps ({}), on {}", found.rates.per_tap.len(), found.taps, found.engine));
     line("images", format!("{} of {}", table::count(found.images as u64), found.dataset));
-    let measured = &found.measured;
-    if let (Some(top1), Some(top5)) = (measured.top1, measured.top5) {
-        line("top-1", accuracy(top1, measured.top1_uncompressed));
-        line("top-5", accuracy(top5, measured.top5_uncompressed));
-    }
-    if let (Some(drop), Some([low, high])) = (measured.top1_drop, measured.top1_drop_interval) {
-        line("drop", format!("{drop:.2} points of top-1, 95% interval {low:.2} to {high:.2} (paired)"));
-    }
-    line("agreement", format!("{:.2}% of the largest outputs are the same without the codec", measured.top1_agreement));
-    let psnr = measured.psnr.map_or("inf".into(), |psnr| format!("{psnr:.1}"));
-    line("outputs", format!("KL {:.4} nats, cosine {:.5}, PSNR {psnr} dB", measured.kl, measured.cosine));
+    facts(&found.measured).into_iter().for_each(|(name, value)| line(name, value));
     text += &totals(&found.rates);
     text + &format!("{:16}{:.1} s\n", "time", found.seconds)
 }
@@ -106,7 +96,25 @@ fn totals(rates: &Rates) -> String {
     text
 }
 
-fn accuracy(coded: f64, uncompressed: Option<f64>) -> String {
+/// Names and values of what the codec did to the outputs of an ONNX model.
+pub fn facts(measured: &Measured) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let mut fact = |name, value| facts.push((name, value));
+    if let (Some(top1), Some(top5)) = (measured.top1, measured.top5) {
+        fact("top-1", accuracy(top1, measured.top1_uncompressed));
+        fact("top-5", accuracy(top5, measured.top5_uncompressed));
+    }
+    if let (Some(drop), Some([low, high])) = (measured.top1_drop, measured.top1_drop_interval) {
+        fact("drop", format!("{drop:.2} points of top-1, 95% interval {low:.2} to {high:.2} (paired)"));
+    }
+    fact("agreement", format!("{:.2}% of the largest outputs are the same without the codec", measured.top1_agreement));
+    let psnr = measured.psnr.map_or("inf".into(), |psnr| format!("{psnr:.1}"));
+    fact("outputs", format!("KL {:.4} nats, cosine {:.5}, PSNR {psnr} dB", measured.kl, measured.cosine));
+    facts
+}
+
+/// An accuracy in per cent beside that without the codec.
+pub fn accuracy(coded: f64, uncompressed: Option<f64>) -> String {
     match uncompressed {
         Some(plain) => format!("{coded:.2}%, without the codec {plain:.2}% ({:+.2} points)", coded - plain),
         None => format!("{coded:.2}%"),

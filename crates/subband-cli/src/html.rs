@@ -8,4 +8,4 @@ mod provenance;
 pub use comparison::of_comparison;
 pub use evaluation::{TapPicture, of_evaluation, of_model_evaluation};
 pub use page::Page;
-pub use provenance::{command_line, file_hash};
+pub use provenance::{file_hash, provenance};

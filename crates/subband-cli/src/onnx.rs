@@ -1,4 +1,4 @@
-//! The ONNX model, the engine and the inputs that taps, eval, calibrate and tune share.
+//! The ONNX model, the engine and the inputs that taps, eval and calibrate share.
 
 use std::path::{Path, PathBuf};
 

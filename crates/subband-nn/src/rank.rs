@@ -35,7 +35,7 @@ pub(crate) fn hits(scores: Tensor<2>, labels: &[u32]) -> Result<Hits> {
 /// How many classes score above `label`: 0 is a top-1 hit, below 5 a top-5 hit.
 ///
 /// A tie goes to the lower index, as `argmax` has it; a label that is not a number loses to everything.
-fn rank(scores: &[f32], label: usize) -> usize {
+pub fn rank(scores: &[f32], label: usize) -> usize {
     let Some(&own) = scores.get(label) else {
         return scores.len();
     };

@@ -5,7 +5,7 @@
 //! * [`TappedNetwork`] is a model cut at taps: it runs from cut to cut on an [`Engine`], and hands every tap's map to a
 //!   hook whose result all readers of the map see.
 //! * [`evaluate`] measures bytes and what is left of the network's outputs with a profile, [`calibrate`] makes a profile
-//!   by one rule, [`tune`] finds one that takes the fewest bytes within a budget.
+//!   by one rule.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -23,7 +23,6 @@ mod network;
 mod pattern;
 mod preprocess;
 mod taps;
-pub mod tune;
 mod types;
 
 pub use calibrate::{CalibrateConfig, Calibrated, TapCoding, TapStatistics, calibrate, profile_of};

@@ -1,6 +1,7 @@
 //! What the codec does to a network's outputs: accuracy where there are labels, closeness everywhere.
 
 use serde::{Deserialize, Serialize};
+use subband_nn::rank;
 
 use crate::engine::Value;
 use crate::error::{Error, Result};
@@ -140,15 +141,6 @@ impl Measures {
             psnr: Some(psnr).filter(|psnr| psnr.is_finite()),
         }
     }
-}
-
-/// How many classes score above `label`; a tie goes to the lower index, and what is no number loses to everything.
-fn rank(scores: &[f32], label: usize) -> usize {
-    let own = scores[label];
-    if own.is_nan() {
-        return scores.len();
-    }
-    scores.iter().enumerate().filter(|&(index, &score)| score > own || (score == own && index < label)).count()
 }
 
 fn argmax(values: &[f64]) -> usize {

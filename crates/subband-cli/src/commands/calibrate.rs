@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// An ONNX file in place of --network and --weights: one step scale for all taps (`subband tune` searches)
+    /// An ONNX file in place of --network and --weights: one step scale for all taps
     #[arg(long, value_name = "FILE.onnx", conflicts_with_all = ["network", "weights", "preset", "bits", "target_drop", "held_out"])]
     model: Option<PathBuf>,
 
@@ -154,7 +154,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     config.held_out_images = args.held_out_images.map_or(config.held_out_images, |n| n as usize);
     config.validate().map_err(|e| args::usage(e.to_string()))?;
 
-    let mut output = Output::create(&args.output, args.force)?;
+    let output = Output::create(&args.output, args.force)?;
     let source = args.network.source(models::BASELINE)?;
     let network = source.load()?;
     let train = args.network.images(source.kind, Part::Train)?;
@@ -163,19 +163,16 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     let found = args.threads.run(|| Ok(calibrate(&network, &train, held_out.as_ref(), &config, &mut bars)?))?;
     drop(bars);
 
-    let bytes = found.profile.to_bytes();
-    output.write_all(&bytes).with_context(|| format!("cannot write {}", args.output.display()))?;
-    let to_stderr = output.is_stdout();
-    output.commit()?;
+    let (bytes, to_stderr) = write(&found.profile, output, &args)?;
     if found.saturated > 0 && !ui.quiet {
         output::warn(&format!("{} values or indices were clamped to their range", found.saturated));
     }
-    if ui.quiet { Ok(()) } else { output::print(&summary(&found, &config, bytes.len()), to_stderr) }
+    if ui.quiet { Ok(()) } else { output::print(&summary(&found, &config, bytes), to_stderr) }
 }
 
 fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
     let profile = super::read_profile(given)?;
-    let mut output = Output::create(&args.output, args.force)?;
+    let output = Output::create(&args.output, args.force)?;
     let source = args.network.source(models::BASELINE)?;
     let network = source.load()?;
     let train = args.network.images(source.kind, Part::Train)?;
@@ -183,18 +180,14 @@ fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
     let mut bars = Bars::new(ui.quiet);
     let made = args.threads.run(|| Ok(recalibrate(&network, &train, &profile, images, args.effort, &mut bars)?))?;
     drop(bars);
-    let bytes = made.to_bytes();
-    output.write_all(&bytes).with_context(|| format!("cannot write {}", args.output.display()))?;
-    let to_stderr = output.is_stdout();
-    output.commit()?;
+    let (bytes, to_stderr) = write(&made, output, args)?;
     let text = format!(
-        "{}, {} taps of {}, for efforts up to {}\nprofile {} ({} bytes)\n",
+        "{}, {} taps of {}, for efforts up to {}{}",
         made.network(),
         made.taps().len(),
         given.display(),
         args.effort,
-        hash(&made),
-        table::count(bytes.len() as u64)
+        last_line(&made, bytes)
     );
     if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
 }
@@ -209,7 +202,7 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
     config.rounding = args.rounding.unwrap_or(config.rounding);
     config.reconstruction = args.reconstruction.unwrap_or(config.reconstruction);
     let data = args.network.data().ok_or_else(|| args::usage("an ONNX model needs --data: photographs or arrays"))?;
-    let mut output = Output::create(&args.output, args.force)?;
+    let output = Output::create(&args.output, args.force)?;
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| {
         let opened = args.onnx.open(path)?;
@@ -219,10 +212,7 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
         Ok(subband_onnx::calibrate(&opened.network(), &taps, &inputs, &config, &mut bars)?)
     })?;
     drop(bars);
-    let bytes = found.profile.to_bytes();
-    output.write_all(&bytes).with_context(|| format!("cannot write {}", args.output.display()))?;
-    let to_stderr = output.is_stdout();
-    output.commit()?;
+    let (bytes, to_stderr) = write(&found.profile, output, args)?;
     let measured = found.statistics.iter().map(|tap| (tap.std, tap.max));
     let mut text = tap_table(&found.profile, measured);
     text += &format!(
@@ -231,7 +221,7 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
         found.profile.taps().len(),
         config.step_scale
     );
-    text += &format!("\nprofile {} ({} bytes)\n", hash(&found.profile), table::count(bytes.len() as u64));
+    text += &last_line(&found.profile, bytes);
     if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
 }
 
@@ -276,9 +266,20 @@ fn summary(found: &Calibration, config: &CalibrateConfig, bytes: usize) -> Strin
         let achieved = table::figure(search.achieved);
         text += &format!(": {achieved} {unit} on {} held-out images", table::count(search.images as u64));
     }
-    text + &format!("\nprofile {} ({} bytes)\n", hash(&found.profile), table::count(bytes as u64))
+    text + &last_line(&found.profile, bytes)
 }
 
-fn hash(profile: &Profile) -> String {
-    profile.hash().to_string()[..16].to_owned()
+/// Ends the line before, and says which profile it is and how large.
+fn last_line(profile: &Profile, bytes: usize) -> String {
+    let hash = profile.hash().to_string();
+    format!("\nprofile {} ({} bytes)\n", &hash[..16], table::count(bytes as u64))
+}
+
+/// Writes the profile; returns its size, and whether it went to standard output, where a report has to stay out.
+fn write(profile: &Profile, mut output: Output, args: &Args) -> Result<(usize, bool)> {
+    let bytes = profile.to_bytes();
+    output.write_all(&bytes).with_context(|| format!("cannot write {}", args.output.display()))?;
+    let is_stdout = output.is_stdout();
+    output.commit()?;
+    Ok((bytes.len(), is_stdout))
 }

@@ -154,13 +154,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     }
     if let Some(mut report) = report {
         let mut page = html::of_comparison(&rows, count)?;
-        page.provenance = vec![
-            ("command".into(), html::command_line()),
-            ("version".into(), format!("subband {}", env!("CARGO_PKG_VERSION"))),
-        ];
-        if let Some(profile) = &profile {
-            page.provenance.push(("profile".into(), format!("hash {}", profile.hash())));
-        }
+        page.provenance = html::provenance(profile.iter().map(|p| ("profile", format!("hash {}", p.hash()))));
         page.write(&mut report)?;
         report.commit()?;
     }

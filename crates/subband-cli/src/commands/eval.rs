@@ -218,12 +218,9 @@ fn pictures(network: &Network, images: &Dataset, image: usize, taps: &[&TapProfi
 
 /// `name` is what the user calls the file with the weights.
 fn provenance(name: &str, weights: &Path, profile: &Profile, seconds: f64) -> Result<Vec<(String, String)>> {
-    let pairs = [
-        ("command", html::command_line()),
-        ("version", format!("subband {}", env!("CARGO_PKG_VERSION"))),
+    Ok(html::provenance([
         ("weights", format!("{name}, SHA-256 {}", html::file_hash(weights)?)),
         ("profile", format!("hash {}", profile.hash())),
         ("time", format!("{seconds:.1} s")),
-    ];
-    Ok(pairs.map(|(name, value)| (name.to_owned(), value)).into())
+    ]))
 }

@@ -67,25 +67,32 @@ pub fn summary(rows: &[Row], tensors: usize) -> String {
     ];
     let mut lines = table::new(&header);
     for row in totals(rows) {
-        lines.add_row([
-            row.codec,
-            row.effort,
-            row.kind,
-            row.threads.to_string(),
-            table::count(row.bytes as u64),
-            format!("{:.2}x", row.ratio_f32),
-            format!("{:.3}", row.bits_per_value),
-            table::figure(row.rmse),
-            format!("{:.0}", row.compress_mb_s),
-            format!("{:.0}", row.decompress_mb_s),
-            row.peak_bytes.map_or_else(|| "-".into(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
-            if row.verified { "yes" } else { "NO" }.to_owned(),
-        ]);
+        lines.add_row(figures(&row, &row.kind).map(|(text, _)| text));
     }
     let mut text = table::render(&lines);
     let values: usize = totals(rows).first().map_or(0, |row| row.values);
     text += &format!("\n{tensors} tensors, {} values. ", table::count(values as u64));
     text + "MB of the tensors as given; on indices, without the time to make them. rmse of the quantizer.\n"
+}
+
+/// What is shown of a row, `input` in its place: texts, and the numbers they stand for where they are such.
+pub fn figures(row: &Row, input: &str) -> [(String, Option<f64>); 12] {
+    let text = |text: &str| (text.to_owned(), None);
+    let number = |number: f64, text: String| (text, Some(number));
+    [
+        text(&row.codec),
+        text(&row.effort),
+        text(input),
+        number(row.threads as f64, row.threads.to_string()),
+        number(row.bytes as f64, table::count(row.bytes as u64)),
+        number(row.ratio_f32, format!("{:.2}x", row.ratio_f32)),
+        number(row.bits_per_value, format!("{:.3}", row.bits_per_value)),
+        number(row.rmse, table::figure(row.rmse)),
+        number(row.compress_mb_s, format!("{:.0}", row.compress_mb_s)),
+        number(row.decompress_mb_s, format!("{:.0}", row.decompress_mb_s)),
+        row.peak_bytes.map_or_else(|| text("-"), |bytes| number(bytes as f64, format!("{:.1}", bytes as f64 / 1e6))),
+        text(if row.verified { "yes" } else { "NO" }),
+    ]
 }
 
 /// Sums over tensors: bytes and times add up, errors as squares; the most memory of any.

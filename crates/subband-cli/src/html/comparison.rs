@@ -55,23 +55,8 @@ fn table_of(rows: &[Row], each: bool) -> Table {
     let line = |row: &Row| {
         let mut cells =
             if each { vec![Cell::text(row.tensor.clone()), Cell::text(table::shape(&row.shape))] } else { Vec::new() };
-        cells.extend([
-            Cell::text(row.codec.clone()),
-            Cell::text(row.effort.clone()),
-            Cell::text(if each { row.input.clone() } else { row.kind.clone() }),
-            Cell::number(row.threads as f64, row.threads.to_string()),
-            Cell::number(row.bytes as f64, table::count(row.bytes as u64)),
-            Cell::number(row.ratio_f32, format!("{:.2}x", row.ratio_f32)),
-            Cell::number(row.bits_per_value, format!("{:.3}", row.bits_per_value)),
-            Cell::number(row.rmse, table::figure(row.rmse)),
-            Cell::number(row.compress_mb_s, format!("{:.0}", row.compress_mb_s)),
-            Cell::number(row.decompress_mb_s, format!("{:.0}", row.decompress_mb_s)),
-            row.peak_bytes.map_or_else(
-                || Cell::text("-"),
-                |bytes| Cell::number(bytes as f64, format!("{:.1}", bytes as f64 / 1e6)),
-            ),
-            Cell::text(if row.verified { "yes" } else { "NO" }),
-        ]);
+        let figures = compare::figures(row, if each { &row.input } else { &row.kind });
+        cells.extend(figures.map(|(text, number)| Cell { text, number }));
         cells
     };
     Table { head, rows: rows.iter().map(line).collect(), foot: None }

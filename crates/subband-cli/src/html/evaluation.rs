@@ -7,6 +7,7 @@ use subband_nn::evaluate::{Evaluation, Rates, TapReport};
 use subband_onnx::ModelEvaluation;
 
 use super::page::{Block, Cell, Page, Section, Table};
+use crate::evaluation_report::{self, accuracy};
 use crate::plot::Bars;
 use crate::table;
 
@@ -19,41 +20,37 @@ pub struct TapPicture {
 
 /// What `found` says, with pictures of some taps. The caller adds what made the page.
 pub fn of_evaluation(found: &Evaluation, profile: &Profile, pictures: Vec<TapPicture>) -> Result<Page> {
-    let mut facts = Vec::new();
-    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
-    fact("images", table::count(found.images as u64));
-    fact("top-1", accuracy(found.top1, found.top1_uncompressed));
-    fact("top-5", accuracy(found.top5, found.top5_uncompressed));
-    Ok(Page {
-        title: format!("{} on {}", found.network, found.dataset),
-        facts: [facts, totals(&found.rates)].concat(),
-        sections: sections(&found.rates, profile, pictures, &found.skipped)?,
-        provenance: Vec::new(),
-    })
+    let facts = vec![
+        ("images", table::count(found.images as u64)),
+        ("top-1", accuracy(found.top1, found.top1_uncompressed)),
+        ("top-5", accuracy(found.top5, found.top5_uncompressed)),
+    ];
+    let sections = sections(&found.rates, profile, pictures, &found.skipped)?;
+    Ok(page(&found.network, &found.dataset, facts, &found.rates, sections))
 }
 
 /// The same for an ONNX model.
 pub fn of_model_evaluation(found: &ModelEvaluation, profile: &Profile) -> Result<Page> {
-    let measured = &found.measured;
-    let mut facts = Vec::new();
-    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
-    fact("inputs", format!("{}, on {}", table::count(found.images as u64), found.engine));
-    if let (Some(top1), Some(top5)) = (measured.top1, measured.top5) {
-        fact("top-1", accuracy(top1, measured.top1_uncompressed));
-        fact("top-5", accuracy(top5, measured.top5_uncompressed));
-    }
-    if let (Some(drop), Some([low, high])) = (measured.top1_drop, measured.top1_drop_interval) {
-        fact("drop", format!("{drop:.2} points of top-1, 95% interval {low:.2} to {high:.2} (paired)"));
-    }
-    fact("agreement", format!("{:.2}% of the largest outputs are the same without the codec", measured.top1_agreement));
-    let psnr = measured.psnr.map_or("inf".into(), |psnr| format!("{psnr:.1}"));
-    fact("outputs", format!("KL {:.4} nats, cosine {:.5}, PSNR {psnr} dB", measured.kl, measured.cosine));
-    Ok(Page {
-        title: format!("{} on {}", found.network, found.dataset),
-        facts: [facts, totals(&found.rates)].concat(),
-        sections: sections(&found.rates, profile, Vec::new(), &found.skipped)?,
+    let mut facts = vec![("inputs", format!("{}, on {}", table::count(found.images as u64), found.engine))];
+    facts.extend(evaluation_report::facts(&found.measured));
+    let sections = sections(&found.rates, profile, Vec::new(), &found.skipped)?;
+    Ok(page(&found.network, &found.dataset, facts, &found.rates, sections))
+}
+
+fn page(
+    network: &str,
+    dataset: &str,
+    mut facts: Vec<(&'static str, String)>,
+    rates: &Rates,
+    sections: Vec<Section>,
+) -> Page {
+    facts.extend(totals(rates));
+    Page {
+        title: format!("{network} on {dataset}"),
+        facts: facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        sections,
         provenance: Vec::new(),
-    })
+    }
 }
 
 fn sections(found: &Rates, profile: &Profile, pictures: Vec<TapPicture>, skipped: &[Skipped]) -> Result<Vec<Section>> {
@@ -96,16 +93,9 @@ fn sections(found: &Rates, profile: &Profile, pictures: Vec<TapPicture>, skipped
     Ok(sections)
 }
 
-fn accuracy(coded: f64, plain: Option<f64>) -> String {
-    match plain {
-        Some(plain) => format!("{coded:.2}%, without the codec {plain:.2}% ({:+.2} points)", coded - plain),
-        None => format!("{coded:.2}%"),
-    }
-}
-
-fn totals(found: &Rates) -> Vec<(String, String)> {
+fn totals(found: &Rates) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    let mut fact = |name, value| facts.push((name, value));
     fact(
         "rate",
         format!(

@@ -5,8 +5,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+/// The command and the version, then what else went in.
+pub fn provenance(more: impl IntoIterator<Item = (&'static str, String)>) -> Vec<(String, String)> {
+    let program = [("command", command_line()), ("version", format!("subband {}", env!("CARGO_PKG_VERSION")))];
+    program.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// The command line of this process as a shell would take it, with the program's bare name.
-pub fn command_line() -> String {
+fn command_line() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
     std::iter::once("subband".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }

@@ -241,17 +241,12 @@ impl Context {
             (first + kind * height * width + y.min(height - 1) * width + x.min(width - 1)) * channels
         };
         m.sums[2] = [row(OWN, y, x), 0, 0];
-        m.push(row(OWN, y, x));
-        m.push(row(OWN, y, x + 1));
-        m.push(row(OWN, y + 1, x));
-        m.push(row(OWN, y, x.saturating_sub(1)));
-        m.push(row(OWN, y.saturating_sub(1), x));
+        let (north, west) = (y.saturating_sub(1), x.saturating_sub(1));
+        for (y, x) in [(y, x), (y, x + 1), (y + 1, x), (y, west), (north, x)] {
+            m.push(row(OWN, y, x));
+            s.push(row(OWN, y, x));
+        }
         SLOPES.iter().for_each(|&kind| m.push(row(kind, y, x)));
-        s.push(row(OWN, y, x));
-        s.push(row(OWN, y, x + 1));
-        s.push(row(OWN, y + 1, x));
-        s.push(row(OWN, y, x.saturating_sub(1)));
-        s.push(row(OWN, y.saturating_sub(1), x));
         SIGNED_SLOPES.iter().for_each(|&kind| s.push(row(kind, y, x)));
         s.push(level_row(own));
         s.sums[1] = [row(SIGNED_SLOPES[orientation], y, x), 0, 0];
