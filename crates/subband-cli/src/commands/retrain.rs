@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use subband::Wavelet;
 use subband_nn::Taps;
+use subband_nn::evaluate::EvaluateOptions;
 use subband_nn::retrain::{RetrainConfig, SelectionMethod, retrain};
 
 use crate::args::{self, Cifar10Arg, DeviceArg, Threads};
@@ -147,7 +148,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         if args.no_test {
             return Ok(outcome.held_out);
         }
-        let (_, found) = measure(&config, &outcome, &data.test()?, &device, &mut bars)?;
+        let (_, found) = measure(&config, &outcome, EvaluateOptions::default(), &data.test()?, &device, &mut bars)?;
         let mut json = Output::create(&args.run.join("test.json"), true)?;
         evaluation_report::write_json(&found, &mut json)?;
         json.commit()?;

@@ -89,7 +89,9 @@ pub fn run_arm(arm: &Arm, baseline: &Baseline, place: &Place<'_>, progress: &mut
     let config = config(arm, baseline);
     progress.message(&format!("{}: {} epochs", arm.name, config.training.epochs));
     let outcome = retrain(&config, place.data, &folder, &place.device, progress)?;
-    let (profile, test) = measure(&config, &outcome, place.test, &place.device, progress)?;
+    // A self-contained stream fits its tables map by map, which would take longer than the arm's training.
+    let options = EvaluateOptions::default().with_self_contained(false);
+    let (profile, test) = measure(&config, &outcome, options, place.test, &place.device, progress)?;
     progress.message(&format!("{}: {:.3} bits, {:.2}%", arm.name, test.rates.bits_per_value, test.top1));
     let found = ArmResult {
         name: arm.name.clone(),
@@ -107,13 +109,14 @@ pub fn run_arm(arm: &Arm, baseline: &Baseline, place: &Place<'_>, progress: &mut
 pub fn measure(
     config: &RetrainConfig,
     outcome: &RetrainOutcome,
+    options: EvaluateOptions,
     images: &Dataset,
     device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<(Profile, Evaluation)> {
     let network = Network::load(config.training.network, &outcome.weights, device)?;
     let profile = read_profile(&outcome.profile)?;
-    let options = EvaluateOptions::default().with_weights(outcome.weights.display().to_string());
+    let options = options.with_weights(outcome.weights.display().to_string());
     let found = evaluate(&network, images, &profile, &options, progress)?;
     Ok((profile, found))
 }

@@ -115,8 +115,8 @@ fn rate_against_accuracy(baseline: &Baseline, results: &[ArmResult]) -> Plot {
 
 fn curve(baseline: &Baseline, arms: &[&ArmResult]) -> String {
     let mut text = String::from(
-        "| lambda | epochs | top-1 | drop | bits | ratio | self-contained bits | order-0 bits | SEG bits | zeros |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+        "| lambda | epochs | top-1 | drop | bits | ratio | order-0 bits | SEG bits | zeros |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     let mut arms = arms.to_vec();
     arms.sort_by(|a, b| a.config.rate.lambda.total_cmp(&b.config.rate.lambda));
@@ -124,14 +124,13 @@ fn curve(baseline: &Baseline, arms: &[&ArmResult]) -> String {
         let test = &found.test;
         let _ = writeln!(
             text,
-            "| {} | {} | {:.2}% | {:+.2} | {:.3} | {:.1}x | {:.3} | {:.3} | {:.3} | {:.1}% |",
+            "| {} | {} | {:.2}% | {:+.2} | {:.3} | {:.1}x | {:.3} | {:.3} | {:.1}% |",
             found.config.rate.lambda,
             found.epochs.len(),
             test.top1,
             test.top1 - baseline.top1,
             test.rates.bits_per_value,
             test.rates.ratio_f32,
-            test.rates.self_contained_bits_per_value.unwrap_or(f64::NAN),
             test.rates.order0_entropy_bits_per_value,
             test.rates.seg_bits_per_value,
             100.0 * test.rates.zeros,
