@@ -26,12 +26,13 @@ macro_rules! bundled {
     };
 }
 
-static BUNDLED: [Bundled; 5] = bundled![
+static BUNDLED: [Bundled; 6] = bundled![
     "resnet20-cifar10",
     "resnet20-cifar10-blocks-24x",
     "resnet20-cifar10-blocks-37x",
     "resnet20-cifar10-blocks-42x",
-    "resnet20-cifar10-blocks-54x"
+    "resnet20-cifar10-blocks-55x",
+    "resnet20-cifar10-relu-27x",
 ];
 
 /// The network that was not retrained, and that retrainings start from.

@@ -70,6 +70,10 @@ pub struct Args {
     #[arg(long, value_name = "LAMBDA", default_value_t = 0.0, value_parser = args::rdo)]
     rdo: f32,
 
+    /// Leave out the self-contained rate: every map coded a second time with its tables in the stream
+    #[arg(long)]
+    no_self_contained: bool,
+
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -79,6 +83,16 @@ pub struct Args {
 
     #[command(flatten)]
     threads: Threads,
+}
+
+impl Args {
+    fn options(&self, weights: &str) -> EvaluateOptions {
+        EvaluateOptions::default()
+            .with_weights(weights)
+            .with_effort(self.effort)
+            .with_rdo(self.rdo)
+            .with_self_contained(!self.no_self_contained)
+    }
 }
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
@@ -103,7 +117,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         images.len()
     );
     let weights = source.weights.display().to_string();
-    let options = EvaluateOptions::default().with_weights(weights.clone()).with_effort(args.effort).with_rdo(args.rdo);
+    let options = args.options(&weights);
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| Ok(evaluate(&network, &images, &profile, &options, &mut bars)?))?;
     drop(bars);
@@ -131,7 +145,7 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
         if let Some(limit) = args.limit {
             inputs = inputs.limit(limit as usize);
         }
-        let options = EvaluateOptions::default().with_weights(name.clone()).with_effort(args.effort).with_rdo(args.rdo);
+        let options = args.options(&name);
         Ok(subband_onnx::evaluate(&opened.network(), &inputs, &profile, opened.layout, &options, &mut bars)?)
     })?;
     drop(bars);
