@@ -17,7 +17,7 @@ use crate::{Ui, output};
 #[command(after_help = "\
 Trains a ResNet-20 from scratch, retrains it with the codec in the loop in every arm of the experiment, measures each on \
 the test images with real bytes, and writes results.md, results.json and plots into the folder. What is there already is \
-kept: given again, the command goes on where it stopped. The whole takes some 8 hours on two cores; --quick takes under \
+kept: given again, the command goes on where it stopped. The whole takes some 6 hours on two cores; --quick takes under \
 half an hour, with one short epoch an arm and a part of the test images, so its figures only show that everything runs.
 
 Examples:

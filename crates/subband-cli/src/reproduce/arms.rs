@@ -79,8 +79,8 @@ const RETAIN: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
 const FIXED: [SelectionMethod; 3] = [SelectionMethod::Random, SelectionMethod::First, SelectionMethod::Energy];
 
 /// Epochs of our arms and of the thesis's; the thesis trained for 80 after its baseline.
-const CURVE_EPOCHS: usize = 4;
-const THESIS_EPOCHS: usize = 3;
+const CURVE_EPOCHS: usize = 3;
+const THESIS_EPOCHS: usize = 2;
 const BASELINE_EPOCHS: usize = 100;
 /// The second at half the peak of the first; it takes the network from 90.9 to its best on the test images.
 const BASELINE_CYCLES: u32 = 2;
@@ -167,8 +167,8 @@ fn thesis_arm(group: Group, method: SelectionMethod, retain: f64, seed: u64) -> 
     config.distillation.weight = 0.0;
     config.selection.method = if retain < 1.0 { method } else { SelectionMethod::None };
     config.selection.retain = retain;
-    // 5 of the thesis's 80 epochs; here of 3.
-    config.selection.sharpening_ramp_epochs = 1.0;
+    // 5 of the thesis's 80 epochs; here half of one in 2.
+    config.selection.sharpening_ramp_epochs = 0.5;
     config.selection.last_tap_approximation_only = true;
     let method = config.selection.method.name();
     let name = match group {
