@@ -76,6 +76,8 @@ pub struct Plan {
 /// Prices of a bit per value, the points of a curve, in the order they run: the middle first.
 const LAMBDAS: [f64; 5] = [0.4, 0.2, 0.7, 0.1, 1.2];
 const RETAIN: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
+/// The ablation's, in the order they run: most channels go at a half and less.
+const ABLATION_RETAIN: [f64; 3] = [0.5, 0.25, 0.75];
 const FIXED: [SelectionMethod; 3] = [SelectionMethod::Random, SelectionMethod::First, SelectionMethod::Energy];
 
 /// Epochs of our arms and of the thesis's; the thesis trained for 80 after its baseline.
@@ -100,12 +102,12 @@ impl Plan {
             arms.extend(LAMBDAS.map(|lambda| curve_arm(group, taps, wavelet, lambda)));
         }
         for seed in 1..=seeds {
-            for retain in &RETAIN[1..] {
+            for retain in ABLATION_RETAIN {
                 // The first seed of the learned selection is an arm of the thesis group.
                 if seed > 1 {
-                    arms.push(thesis_arm(Group::Ablation, SelectionMethod::Thesis, *retain, seed));
+                    arms.push(thesis_arm(Group::Ablation, SelectionMethod::Thesis, retain, seed));
                 }
-                arms.extend(FIXED.map(|method| thesis_arm(Group::Ablation, method, *retain, seed)));
+                arms.extend(FIXED.map(|method| thesis_arm(Group::Ablation, method, retain, seed)));
             }
         }
         let mut baseline = TrainConfig::default().with_epochs(BASELINE_EPOCHS);
