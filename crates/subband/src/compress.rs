@@ -1,21 +1,21 @@
 //! A tensor to a stream. The steps are those of FORMAT.md, "Encoding a stream".
 
-use std::ops::Range;
-
+use crate::chunk_indices::ChunkIndices;
 use crate::coding::Coding;
 use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
 use crate::effort::Effort;
+use crate::entropy::Histogram;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::compress_floats;
 use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum};
-use crate::kernel::{Isa, count_nonzero, survey};
-use crate::parallel;
-use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
+use crate::kernel::{Isa, survey};
+use crate::parallel::{self, Pool};
+use crate::plane::{Piece, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
 use crate::quantize::Steps;
 use crate::rate::search_step;
 use crate::report::{ErrorSum, Report};
-use crate::stream_model::choose_model;
+use crate::stream_model::{channels_told_apart, choose_model, order_zero_model};
 use crate::tensor::{Geometry, TensorView, through_dtype};
 
 /// A stream and what it achieved.
@@ -49,19 +49,55 @@ pub struct Compressed {
 /// # Ok::<(), subband::Error>(())
 /// ```
 pub fn compress(tensor: &TensorView, config: &Config) -> Result<Compressed> {
+    let mut bytes = Vec::new();
+    let report = compress_into(tensor, config, &mut Workspace::default(), &mut bytes)?;
+    Ok(Compressed { bytes, report })
+}
+
+/// As [`compress`], appended to `out` and with memory to be used again: at effort fast a second tensor of a kind makes no
+/// allocation that grows with it.
+///
+/// # Errors
+/// As [`compress`]; `out` is as it was then.
+///
+/// # Examples
+/// ```
+/// use subband::{Config, Effort, Target, TensorView, Workspace, compress_into};
+///
+/// let config = Config::default().with_effort(Effort::Fast).with_target(Target::Step(0.1));
+/// let (mut workspace, mut stream) = (Workspace::default(), Vec::new());
+/// for item in 0..3 {
+///     let map: Vec<f32> = (0..16 * 32 * 32).map(|i| ((i * item) % 97) as f32 / 97.0).collect();
+///     stream.clear();
+///     compress_into(&TensorView::new(&map, &[16, 32, 32])?, &config, &mut workspace, &mut stream)?;
+/// }
+/// # Ok::<(), subband::Error>(())
+/// ```
+pub fn compress_into(
+    tensor: &TensorView,
+    config: &Config,
+    workspace: &mut Workspace,
+    out: &mut Vec<u8>,
+) -> Result<Report> {
     config.validate(tensor)?;
     let grid = ChunkGrid { geometry: tensor.geometry(), channels_per_chunk: config.chunk_channels(&tensor.geometry()) };
-    let attempt = |steps: Steps, measure: bool| {
+    let mut attempt = |steps: Steps, measure: bool, out: &mut Vec<u8>| {
         let job = Job { tensor, grid, non_finite: config.non_finite, measure, effort: config.effort, rdo: config.rdo };
-        job.run(config.coding(steps), None)
+        job.run(config.coding(steps), None, workspace, out)
     };
-    match &config.target {
-        Target::Step(step) => attempt(Steps::Uniform(*step), config.measure_error),
-        Target::Steps(steps) => attempt(steps.clone(), config.measure_error),
-        Target::Lossless if !tensor.dtype().is_integer() => compress_floats(tensor, grid),
-        Target::Lossless => attempt(Steps::Uniform(1.0), false),
-        target => search_step(target, |step, measure| attempt(Steps::Uniform(step), measure || config.measure_error)),
-    }
+    let compressed = match &config.target {
+        Target::Step(step) => return attempt(Steps::Uniform(*step), config.measure_error, out),
+        Target::Steps(steps) => return attempt(steps.clone(), config.measure_error, out),
+        Target::Lossless if tensor.dtype().is_integer() => return attempt(Steps::Uniform(1.0), false, out),
+        Target::Lossless => compress_floats(tensor, grid)?,
+        target => search_step(target, |step, measure| {
+            let mut bytes = Vec::new();
+            let report = attempt(Steps::Uniform(step), measure || config.measure_error, &mut bytes)?;
+            Ok(Compressed { bytes, report })
+        })?,
+    };
+    out.extend_from_slice(&compressed.bytes);
+    Ok(compressed.report)
 }
 
 /// Settings of [`compress_with_profile`].
@@ -124,7 +160,9 @@ pub fn compress_with_profile(
     let job = Job { tensor, grid, non_finite, measure, effort, rdo: options.rdo };
     let model = tap.model_for(options.effort);
     let source = TableSource::Profile(tap.hash(), model.payload_kind());
-    job.run(tap.coding().clone(), Some((source, model)))
+    let mut bytes = Vec::new();
+    let report = job.run(tap.coding().clone(), Some((source, model)), &mut Workspace::default(), &mut bytes)?;
+    Ok(Compressed { bytes, report })
 }
 
 /// One compression of a tensor.
@@ -138,8 +176,9 @@ struct Job<'a> {
 }
 
 /// Indices of a chunk and what was done to get them.
+#[derive(Debug, Default)]
 struct QuantizedChunk {
-    indices: IndexBlocks,
+    indices: ChunkIndices,
     /// Coefficients' magnitudes in steps, if indices are optimised.
     scaled: Vec<f32>,
     saturated: u64,
@@ -147,44 +186,94 @@ struct QuantizedChunk {
     negative: bool,
 }
 
+/// Working memory of a thread that quantizes.
+#[derive(Debug, Default)]
+struct QuantizeState {
+    planes: Vec<f32>,
+    integer_plane: Vec<i32>,
+    buffers: PlaneBuffers,
+    /// Of tokens, by subband, then channel; one channel for all where tables are not made from them.
+    counts: Vec<Histogram>,
+}
+
+/// Memory that [`compress_into`] works with: it grows to what the largest tensor takes, about half its size at effort fast,
+/// and is used again.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    quantize: Pool<QuantizeState>,
+    encode: Pool<ChunkScratch>,
+    chunks: Vec<QuantizedChunk>,
+    payloads: Vec<Vec<u8>>,
+}
+
 impl Job<'_> {
-    fn run(&self, coding: Coding, model: Option<(TableSource, EntropyModel)>) -> Result<Compressed> {
+    fn run(
+        &self,
+        coding: Coding,
+        model: Option<(TableSource, EntropyModel)>,
+        workspace: &mut Workspace,
+        out: &mut Vec<u8>,
+    ) -> Result<Report> {
         let Geometry { channels, height, width, .. } = self.grid.geometry;
         // A coding for streams learns only now whether there are negative values; see below.
         let mut quantizer = PlaneQuantizer::new(coding, channels, height, width)?;
+        let optimised = self.rdo > 0.0 && !quantizer.coding.lossless;
+        let model = model.map(|(source, model)| (source, ChunkCoder::for_encoding(model)));
 
-        // 1. Transform and quantize every chunk.
-        let mut chunks = self.quantize(&quantizer)?;
+        // 1. Transform and quantize every chunk, to tokens if those are what is coded.
+        let to_tokens = !quantizer.coding.lossless
+            && self.rdo == 0.0
+            && model.as_ref().map_or(self.effort == Effort::Fast, |(_, coder)| coder.codes_tokens());
+        let count_channels = if model.is_some() { 1 } else { channels_told_apart(&quantizer.layout, channels) };
+        let contexts = if to_tokens { quantizer.layout.blocks.len() * count_channels } else { 0 };
+        let Workspace { quantize, encode, chunks, payloads } = workspace;
+        for state in quantize.states() {
+            state.counts.clear();
+        }
+        chunks.resize_with(self.grid.len(), QuantizedChunk::default);
+        self.quantize(&quantizer, contexts, quantize, chunks)?;
+        let mut counts = vec![Histogram::EMPTY; contexts];
+        for state in quantize.states() {
+            counts.iter_mut().zip(&state.counts).for_each(|(sum, counts)| sum.add(counts));
+        }
 
         // 2. Make the tables, unless a profile brings them. Optimised indices get tables of their own.
-        let optimised = self.rdo > 0.0 && !quantizer.coding.lossless;
         let (source, coder) = match model {
-            Some((source, model)) => {
-                let coder = ChunkCoder::for_encoding(model);
+            Some((source, coder)) => {
                 if optimised {
-                    chunks = self.optimize(&quantizer, &coder, chunks)?;
+                    self.optimize(&quantizer, &coder, chunks)?;
                 }
                 (source, coder)
             }
             None => {
                 quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
-                let mut model = self.stream_model(&quantizer, &chunks);
+                let stream_model = |chunks: &[QuantizedChunk]| match to_tokens {
+                    true => order_zero_model(&counts, count_channels),
+                    false => self.stream_model(&quantizer, chunks),
+                };
+                let mut model = stream_model(chunks);
                 if optimised {
-                    chunks = self.optimize(&quantizer, &ChunkCoder::for_encoding(model), chunks)?;
-                    model = self.stream_model(&quantizer, &chunks);
+                    self.optimize(&quantizer, &ChunkCoder::for_encoding(model), chunks)?;
+                    model = stream_model(chunks);
                 }
                 (TableSource::Stream(quantizer.coding.clone(), model.clone()), ChunkCoder::for_encoding(model))
             }
         };
 
         // 3. Code every chunk.
-        let payloads =
-            parallel::map(chunks.iter().collect(), |scratch: &mut ChunkScratch, number, chunk: &QuantizedChunk| {
-                let mut payload = Vec::new();
-                let first_channel = self.grid.chunk(number).first_channel;
-                coder.encode(&quantizer, first_channel, &chunk.indices, scratch, &mut payload);
-                Ok(payload)
-            })?;
+        payloads.resize_with(chunks.len(), Vec::new);
+        let items = chunks.iter().zip(&mut *payloads).collect();
+        parallel::map_with(encode, items, |scratch, number, (chunk, payload): (&QuantizedChunk, &mut Vec<u8>)| {
+            payload.clear();
+            let first_channel = self.grid.chunk(number).first_channel;
+            match &chunk.indices {
+                ChunkIndices::Tokens(tokens) => {
+                    coder.encode_tokens(&quantizer, first_channel, tokens, scratch, payload);
+                }
+                ChunkIndices::Indices(indices) => coder.encode(&quantizer, first_channel, indices, scratch, payload),
+            }
+            Ok(())
+        })?;
 
         // 4. Header with the chunk index, then the chunks.
         let header = Header {
@@ -194,108 +283,128 @@ impl Job<'_> {
             source,
             chunk_lengths: payloads.iter().map(Vec::len).collect(),
         };
-        let bytes = join_stream(&header, &payloads);
+        let before = out.len();
+        append_stream(&header, payloads, out);
 
         let error = match self.measure {
-            true => Some(self.measure_error(&quantizer, &chunks)?.report(self.grid.geometry.values(), header.dtype)),
+            true => Some(self.measure_error(&quantizer, chunks)?.report(self.grid.geometry.values(), header.dtype)),
             false => None,
         };
-        let report = self.report(&quantizer.coding, &chunks, bytes.len());
-        Ok(Compressed { report: Report { error, ..report }, bytes })
+        let nonzero: usize = match to_tokens {
+            true => self.grid.geometry.values() - counts.iter().map(|counts| counts.counts[0] as usize).sum::<usize>(),
+            false => chunks.iter().map(|chunk| chunk.indices.nonzero()).sum(),
+        };
+        let report = self.report(&quantizer.coding, chunks, nonzero, out.len() - before);
+        Ok(Report { error, ..report })
     }
 
     fn stream_model(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> EntropyModel {
-        let indices: Vec<(usize, &IndexBlocks)> =
-            chunks.iter().enumerate().map(|(i, c)| (self.grid.chunk(i).first_channel, &c.indices)).collect();
+        let mut indices = Vec::with_capacity(chunks.len());
+        for (number, chunk) in chunks.iter().enumerate() {
+            let ChunkIndices::Indices(own) = &chunk.indices else {
+                unreachable!("tokens were counted when they were made");
+            };
+            indices.push((self.grid.chunk(number).first_channel, own));
+        }
         choose_model(quantizer, self.grid.geometry.channels, &indices, self.effort)
     }
 
-    fn optimize(
+    fn optimize(&self, quantizer: &PlaneQuantizer, coder: &ChunkCoder, chunks: &mut [QuantizedChunk]) -> Result<()> {
+        let items = chunks.iter_mut().collect();
+        parallel::map(items, |scratch: &mut ChunkScratch, number, chunk: &mut QuantizedChunk| {
+            let first_channel = self.grid.chunk(number).first_channel;
+            coder.optimize(self.rdo, quantizer, first_channel, &chunk.scaled, chunk.indices.as_indices(), scratch);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Fills `chunks`; tokens are made and counted if there are contexts to count them in.
+    fn quantize(
         &self,
         quantizer: &PlaneQuantizer,
-        coder: &ChunkCoder,
-        chunks: Vec<QuantizedChunk>,
-    ) -> Result<Vec<QuantizedChunk>> {
-        parallel::map(chunks, |scratch: &mut ChunkScratch, number, mut chunk| {
-            let first_channel = self.grid.chunk(number).first_channel;
-            coder.optimize(self.rdo, quantizer, first_channel, &chunk.scaled, &mut chunk.indices, scratch);
-            chunk.scaled = Vec::new();
-            Ok(chunk)
-        })
-    }
-
-    fn quantize(&self, quantizer: &PlaneQuantizer) -> Result<Vec<QuantizedChunk>> {
-        #[derive(Default)]
-        struct State {
-            planes: Vec<f32>,
-            integer_plane: Vec<i32>,
-            buffers: PlaneBuffers,
-        }
+        contexts: usize,
+        pool: &Pool<QuantizeState>,
+        chunks: &mut [QuantizedChunk],
+    ) -> Result<()> {
         let layout = &quantizer.layout;
-        parallel::map(self.chunks(), |state: &mut State, _, chunk| {
-            let mut quantized = QuantizedChunk {
-                indices: IndexBlocks::default(),
-                scaled: Vec::new(),
-                saturated: 0,
-                replaced: 0,
-                negative: false,
-            };
-            quantized.indices.reset(layout, chunk.channels);
-            if self.rdo > 0.0 {
-                quantized.scaled.resize(layout.plane() * chunk.channels, 0.0);
-            }
-            let plane = layout.plane();
-            state.integer_plane.resize(plane, 0);
-            let at_a_time = if self.rdo > 0.0 { 1 } else { quantizer.planes_at_a_time() };
-            for slots in parts(chunk.channels, at_a_time) {
-                let slot = slots.start;
-                let channels = chunk.first_channel + slots.start..chunk.first_channel + slots.end;
-                if quantizer.coding.lossless {
-                    for (slot, channel) in slots.zip(channels) {
-                        self.tensor.gather_i32(chunk.item, channel, &mut state.integer_plane);
-                        let plane = &state.integer_plane;
-                        quantizer.forward_lossless(plane, slot, &mut state.buffers, &mut quantized.indices);
-                    }
-                    continue;
+        let scaled = self.rdo > 0.0 && !quantizer.coding.lossless;
+        parallel::map_with(pool, chunks.iter_mut().collect(), |state, number, quantized: &mut QuantizedChunk| {
+            let chunk = self.grid.chunk(number);
+            (quantized.saturated, quantized.replaced, quantized.negative) = (0, 0, false);
+            if quantizer.coding.lossless {
+                let indices = quantized.indices.as_indices();
+                indices.reset(layout, chunk.channels);
+                state.integer_plane.resize(layout.plane(), 0);
+                for slot in 0..chunk.channels {
+                    self.tensor.gather_i32(chunk.item, chunk.first_channel + slot, &mut state.integer_plane);
+                    quantizer.forward_lossless(&state.integer_plane, slot, &mut state.buffers, indices);
                 }
-                state.planes.resize(plane * channels.len(), 0.0);
-                let (replaced, negative) = self.gather(chunk.item, channels.clone(), &mut state.planes)?;
+                return Ok(());
+            }
+            if contexts > 0 {
+                quantized.indices.as_tokens().reset(layout, chunk.channels);
+                state.counts.resize(contexts, Histogram::EMPTY);
+            } else {
+                quantized.indices.as_indices().reset(layout, chunk.channels);
+            }
+            if scaled {
+                quantized.scaled.resize(layout.plane() * chunk.channels, 0.0);
+                let scaled = &mut quantized.scaled;
+                for piece in quantizer.pieces.whole(chunk.channels) {
+                    let (values, ..) = self.gather(&chunk, &piece, &mut state.planes)?;
+                    let channel = chunk.first_channel + piece.slots.start;
+                    quantizer.scaled_magnitudes(channel, &piece, chunk.channels, values, &mut state.buffers, scaled);
+                }
+            }
+            for piece in quantizer.pieces.of(chunk.channels) {
+                let QuantizeState { planes, buffers, counts, .. } = &mut *state;
+                let (values, replaced, negative) = self.gather(&chunk, &piece, planes)?;
                 quantized.replaced += replaced;
                 quantized.negative |= negative;
-                let (channel, buffers, indices) = (channels.start, &mut state.buffers, &mut quantized.indices);
-                quantized.saturated += quantizer.forward_planes(channels, &state.planes, slot, buffers, indices) as u64;
-                if self.rdo > 0.0 {
-                    quantizer.scaled_magnitudes(channel, slot, chunk.channels, buffers, &mut quantized.scaled);
-                }
+                let first = chunk.first_channel;
+                quantized.saturated += match &mut quantized.indices {
+                    ChunkIndices::Tokens(tokens) => {
+                        quantizer.forward_tokens(first, &piece, values, buffers, tokens, counts)
+                    }
+                    ChunkIndices::Indices(indices) => quantizer.forward_piece(first, &piece, values, buffers, indices),
+                } as u64;
             }
-            Ok(quantized)
-        })
+            Ok(())
+        })?;
+        Ok(())
     }
 
-    fn chunks(&self) -> Vec<Chunk> {
-        (0..self.grid.len()).map(|number| self.grid.chunk(number)).collect()
-    }
-
-    /// Planes of channels next to each other, with NaN and infinities refused or replaced; returns how many were, and
-    /// whether a value is negative.
-    fn gather(&self, item: usize, channels: Range<usize>, planes: &mut [f32]) -> Result<(u64, bool)> {
+    /// The values of a piece, from the tensor where they lie there as they are, with NaN and infinities refused or replaced;
+    /// also how many were, and whether a value is negative.
+    fn gather<'b>(&'b self, chunk: &Chunk, piece: &Piece, planes: &'b mut Vec<f32>) -> Result<(&'b [f32], u64, bool)> {
         let isa = Isa::current();
-        let size = self.grid.geometry.plane();
-        for (channel, plane) in channels.clone().zip(planes.chunks_exact_mut(size.max(1))) {
-            self.tensor.gather_f32(item, channel, plane);
+        let channels = chunk.first_channel + piece.slots.start..chunk.first_channel + piece.slots.end;
+        let size = piece.rows.len() * self.grid.geometry.width;
+        let in_place = self.tensor.contiguous_f32(chunk.item, channels.clone(), piece.rows.clone());
+        let copy = |planes: &mut Vec<f32>| {
+            planes.resize(size * channels.len(), 0.0);
+            for (channel, plane) in channels.clone().zip(planes.chunks_exact_mut(size.max(1))) {
+                self.tensor.gather_f32(chunk.item, channel, piece.rows.clone(), plane);
+            }
+        };
+        if in_place.is_none() {
+            copy(planes);
         }
-        let (largest, negative) = survey(isa, planes);
+        let (largest, negative) = survey(isa, in_place.unwrap_or(planes));
         if largest < f32::INFINITY.to_bits() {
-            return Ok((0, negative));
+            return Ok((in_place.unwrap_or(planes), 0, negative));
         }
+        copy(planes);
         match self.non_finite {
             NonFinite::Refuse => {
                 let position = planes.iter().position(|value| !value.is_finite()).expect("one was found");
+                let within_plane = piece.rows.start * self.grid.geometry.width + position % size;
+                let index = self.tensor.index_of(chunk.item, channels.start + position / size, within_plane);
                 Err(Error::new(
                     ErrorKind::NonFinite,
                     format!(
-                        "the value at index {:?} is {}: only finite values can be coded, unless replacements are given",
-                        self.tensor.index_of(item, channels.start + position / size, position % size),
+                        "the value at index {index:?} is {}: only finite values can be coded, unless replacements are given",
                         planes[position]
                     ),
                 ))
@@ -312,7 +421,8 @@ impl Job<'_> {
                     };
                     replaced += 1;
                 }
-                Ok((replaced, survey(isa, planes).1))
+                let negative = survey(isa, planes).1;
+                Ok((planes, replaced, negative))
             }
         }
     }
@@ -326,17 +436,15 @@ impl Job<'_> {
             buffers: PlaneBuffers,
         }
         let dtype = self.tensor.dtype();
-        let plane = quantizer.layout.plane();
-        let sums = parallel::map(self.chunks(), |state: &mut State, number, chunk| {
+        let sums = parallel::map(chunks.iter().collect(), |state: &mut State, number, quantized: &QuantizedChunk| {
+            let chunk = self.grid.chunk(number);
             let mut sum = ErrorSum::NOTHING;
-            state.original.resize(plane, 0.0);
-            state.decoded.resize(plane, 0.0);
-            for slot in 0..chunk.channels {
-                let channel = chunk.first_channel + slot;
-                self.gather(chunk.item, channel..channel + 1, &mut state.original)?;
-                let indices = &chunks[number].indices;
-                quantizer.inverse(channel, indices, slot, &mut state.buffers, &mut state.decoded);
-                sum.add(&state.original, state.decoded.iter().map(|&value| through_dtype(dtype, value)));
+            for piece in quantizer.pieces.of(chunk.channels) {
+                let (original, ..) = self.gather(&chunk, &piece, &mut state.original)?;
+                state.decoded.resize(original.len(), 0.0);
+                let (buffers, decoded) = (&mut state.buffers, &mut state.decoded);
+                quantized.indices.inverse(quantizer, chunk.first_channel, &piece, buffers, decoded);
+                sum.add(original, state.decoded.iter().map(|&value| through_dtype(dtype, value)));
             }
             Ok(sum)
         })?;
@@ -345,9 +453,8 @@ impl Job<'_> {
         Ok(total)
     }
 
-    fn report(&self, coding: &Coding, chunks: &[QuantizedChunk], bytes: usize) -> Report {
-        let zeros = |indices: &[i32]| indices.len() - count_nonzero(Isa::current(), indices);
-        let zeros = chunks.iter().map(|chunk| zeros(chunk.indices.values())).sum();
+    fn report(&self, coding: &Coding, chunks: &[QuantizedChunk], nonzero: usize, bytes: usize) -> Report {
+        let values = self.grid.geometry.values();
         Report {
             step: match coding.steps {
                 Steps::Uniform(step) if !coding.lossless => Some(step),
@@ -355,23 +462,24 @@ impl Job<'_> {
             },
             saturated: chunks.iter().map(|chunk| chunk.saturated).sum(),
             replaced: chunks.iter().map(|chunk| chunk.replaced).sum(),
-            ..Report::of_size(self.tensor.dtype(), self.grid.geometry.values(), zeros, bytes)
+            ..Report::of_size(self.tensor.dtype(), values, values - nonzero, bytes)
         }
     }
 }
 
-/// The numbers below `count` in parts of `size`.
-pub(crate) fn parts(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..count).step_by(size).map(move |start| start..(start + size).min(count))
-}
-
 /// Header, then each payload with its checksum.
 pub(crate) fn join_stream(header: &Header, payloads: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = header.to_bytes();
+    let mut bytes = Vec::new();
+    append_stream(header, payloads, &mut bytes);
+    bytes
+}
+
+/// As [`join_stream`].
+fn append_stream(header: &Header, payloads: &[Vec<u8>], bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&header.to_bytes());
     bytes.reserve(payloads.iter().map(|payload| payload.len() + 4).sum());
     for (number, payload) in payloads.iter().enumerate() {
         bytes.extend_from_slice(payload);
         bytes.extend_from_slice(&chunk_checksum(number, payload).to_le_bytes());
     }
-    bytes
 }

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use crate::chunk_indices::ChunkIndices;
 use crate::coding::Coding;
-use crate::compress::parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::{FloatDecoder, FloatScratch};
 use crate::format::{Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, TableSource, chunk_checksum};
-use crate::parallel;
-use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
+use crate::parallel::{self, Pool};
+use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
 use crate::tensor::{ElementsMut, Tensor, TensorData};
 use crate::wavelet::Wavelet;
@@ -45,8 +45,43 @@ impl<'a> DecompressOptions<'a> {
 pub fn decompress(bytes: &[u8], options: &DecompressOptions) -> Result<Tensor> {
     let stream = OpenStream::new(bytes, options)?;
     let geometry = stream.header.grid().geometry;
-    let data = stream.decode(0..geometry.batch, 0..geometry.channels)?;
+    let mut data = TensorData::zeros(stream.header.dtype, geometry.values());
+    stream.decode(0..geometry.batch, 0..geometry.channels, data.elements_mut())?;
     Tensor::new(data, &stream.header.shape)
+}
+
+/// As [`decompress`], into elements of the caller, row-major, as many and of the type that the stream has; [`inspect`]
+/// tells them, and its shape. Working memory is kept for the next time.
+///
+/// # Errors
+/// As [`decompress`], and `InvalidArgument` for another number of elements or another type. `elements` may then be partly
+/// written.
+///
+/// [`inspect`]: crate::inspect
+///
+/// # Examples
+/// ```
+/// use subband::{Config, DecompressOptions, TensorView, compress, decompress_into};
+///
+/// let map = vec![1.0f32; 2 * 8 * 8];
+/// let stream = compress(&TensorView::new(&map, &[2, 8, 8])?, &Config::default())?.bytes;
+/// let mut decoded = vec![0.0f32; map.len()];
+/// decompress_into(&stream, &mut (&mut decoded).into(), &DecompressOptions::default())?;
+/// # Ok::<(), subband::Error>(())
+/// ```
+pub fn decompress_into(bytes: &[u8], elements: &mut ElementsMut, options: &DecompressOptions) -> Result<()> {
+    let stream = OpenStream::new(bytes, options)?;
+    let geometry = stream.header.grid().geometry;
+    let (given, dtype) = (elements.len(), elements.dtype());
+    if (given, dtype) != (geometry.values(), stream.header.dtype) {
+        return Err(Error::invalid(format!(
+            "room for {given} elements of {dtype} was given: the stream has {} of {}, shape {:?}",
+            geometry.values(),
+            stream.header.dtype,
+            stream.header.shape
+        )));
+    }
+    stream.decode(0..geometry.batch, 0..geometry.channels, elements.reborrow())
 }
 
 /// Decodes some batch items and channels into a tensor of shape `[items, channels, H, W]`, reading only
@@ -63,8 +98,26 @@ pub fn read(bytes: &[u8], batch: Range<usize>, channels: Range<usize>, options: 
         }
     }
     let shape = [batch.len(), channels.len(), geometry.height, geometry.width];
-    Tensor::new(stream.decode(batch, channels)?, &shape)
+    let mut data = TensorData::zeros(stream.header.dtype, shape.iter().product());
+    stream.decode(batch, channels, data.elements_mut())?;
+    Tensor::new(data, &shape)
 }
+
+/// Working memory of a thread that decodes.
+#[derive(Debug, Default)]
+struct DecodeState {
+    scratch: ChunkScratch,
+    indices: ChunkIndices,
+    buffers: PlaneBuffers,
+    planes: Vec<f32>,
+    integer_plane: Vec<i32>,
+    floats: FloatScratch,
+}
+
+/// Kept from call to call: a stream of a few thousand values takes less time than to get memory for it.
+static STATES: Pool<DecodeState> = Pool::new();
+/// Chunks with more values than this are decoded with memory that is given back.
+const MAX_KEPT_VALUES: usize = 1 << 18;
 
 /// A stream with its header read and its tables prepared.
 pub(crate) struct OpenStream<'a> {
@@ -89,7 +142,7 @@ impl<'a> OpenStream<'a> {
         let geometry = header.grid().geometry;
         Ok(OpenStream {
             quantizer: PlaneQuantizer::new(coding, geometry.channels, geometry.height, geometry.width)?,
-            coder: ChunkCoder::new(model),
+            coder: ChunkCoder::for_decoding(model),
             floats: match &header.source {
                 TableSource::Floats(model) => Some(FloatDecoder::new(model.clone(), geometry.height, geometry.width)),
                 _ => None,
@@ -117,17 +170,27 @@ impl<'a> OpenStream<'a> {
         Ok(chunk)
     }
 
-    /// 4. Decodes the chunks that hold the wanted items and channels, each into its part of the output.
-    fn decode(&self, batch: Range<usize>, channels: Range<usize>) -> Result<TensorData> {
-        #[derive(Default)]
-        struct State {
-            scratch: ChunkScratch,
-            indices: IndexBlocks,
-            buffers: PlaneBuffers,
-            planes: Vec<f32>,
-            integer_plane: Vec<i32>,
-            floats: FloatScratch,
+    /// Decodes the indices of a chunk, whose checksum has been checked, to tokens where those are coded.
+    fn decode_indices(
+        &self,
+        chunk: &Chunk,
+        payload: &[u8],
+        scratch: &mut ChunkScratch,
+        indices: &mut ChunkIndices,
+    ) -> Result<()> {
+        let (quantizer, first, layout) = (&self.quantizer, chunk.first_channel, &self.quantizer.layout);
+        if self.coder.codes_tokens() && !quantizer.coding.lossless {
+            let tokens = indices.as_tokens();
+            tokens.reset(layout, chunk.channels);
+            return self.coder.decode_tokens(payload, quantizer, first, scratch, tokens);
         }
+        let indices = indices.as_indices();
+        indices.reset(layout, chunk.channels);
+        self.coder.decode(payload, quantizer, first, scratch, indices)
+    }
+
+    /// 4. Decodes the chunks that hold the wanted items and channels, each into its part of the output.
+    fn decode(&self, batch: Range<usize>, channels: Range<usize>, elements: ElementsMut) -> Result<()> {
         let grid = self.header.grid();
         let plane = grid.geometry.plane();
         let wanted = |chunk: &Chunk| {
@@ -141,10 +204,11 @@ impl<'a> OpenStream<'a> {
             })
             .collect();
         let lengths: Vec<usize> = numbers.iter().map(|&number| wanted(&grid.chunk(number)).len() * plane).collect();
-        let mut data = TensorData::zeros(self.header.dtype, batch.len() * channels.len() * plane);
-        let targets: Vec<(usize, ElementsMut)> = numbers.into_iter().zip(data.split_mut(&lengths)).collect();
+        let targets: Vec<(usize, ElementsMut)> = numbers.into_iter().zip(elements.split(&lengths)).collect();
 
-        parallel::map(targets, |state: &mut State, _, (number, mut part)| {
+        let own = Pool::default();
+        let pool = if grid.channels_per_chunk * plane <= MAX_KEPT_VALUES { &STATES } else { &own };
+        parallel::map_with(pool, targets, |state, _, (number, mut part)| {
             if let Some(floats) = &self.floats {
                 let (chunk, payload) = self.payload(number)?;
                 let bits = floats.decode(payload, chunk.channels, &mut state.floats)?;
@@ -153,33 +217,36 @@ impl<'a> OpenStream<'a> {
                 part.write_bits(&bits[start..start + wanted.len() * plane]);
                 return Ok(());
             }
-            let chunk = self.indices(number, &mut state.scratch, &mut state.indices)?;
+            let (chunk, payload) = self.payload(number)?;
             let wanted = wanted(&chunk);
-            state.integer_plane.resize(plane, 0);
-            for done in parts(wanted.len(), self.quantizer.planes_at_a_time()) {
-                let at = done.start * plane..done.end * plane;
-                let channels = wanted.start + done.start..wanted.start + done.end;
-                let slot = channels.start - chunk.first_channel;
-                let (indices, buffers) = (&state.indices, &mut state.buffers);
-                if self.quantizer.coding.lossless {
-                    for (i, slot) in (slot..slot + done.len()).enumerate() {
-                        let target = &mut state.integer_plane;
-                        self.quantizer.inverse_lossless(indices, slot, buffers, target);
-                        if !part.write_i32(at.start + i * plane, target) {
-                            return Err(Error::corrupt(format!("a value of chunk {number} is outside of its dtype")));
-                        }
+            let slots = wanted.start - chunk.first_channel..wanted.end - chunk.first_channel;
+            self.decode_indices(&chunk, payload, &mut state.scratch, &mut state.indices)?;
+            if self.quantizer.coding.lossless {
+                state.integer_plane.resize(plane, 0);
+                for (i, slot) in slots.enumerate() {
+                    let (buffers, target) = (&mut state.buffers, &mut state.integer_plane);
+                    self.quantizer.inverse_lossless(state.indices.as_indices(), slot, buffers, target);
+                    if !part.write_i32(i * plane, target) {
+                        return Err(Error::corrupt(format!("a value of chunk {number} is outside of its dtype")));
                     }
-                } else if let ElementsMut::F32(values) = &mut part {
-                    self.quantizer.inverse_planes(channels, indices, slot, buffers, &mut values[at]);
+                }
+                return Ok(());
+            }
+            for piece in self.quantizer.pieces.of(slots.len()) {
+                let at = self.quantizer.pieces.values(&piece);
+                let piece = Piece { slots: piece.slots.start + slots.start..piece.slots.end + slots.start, ..piece };
+                let (quantizer, first, buffers) = (&self.quantizer, chunk.first_channel, &mut state.buffers);
+                if let ElementsMut::F32(values) = &mut part {
+                    state.indices.inverse(quantizer, first, &piece, buffers, &mut values[at]);
                 } else {
                     state.planes.resize(at.len(), 0.0);
-                    self.quantizer.inverse_planes(channels, indices, slot, buffers, &mut state.planes);
+                    state.indices.inverse(quantizer, first, &piece, buffers, &mut state.planes);
                     part.write_f32(at.start, &state.planes);
                 }
             }
             Ok(())
         })?;
-        Ok(data)
+        Ok(())
     }
 }
 

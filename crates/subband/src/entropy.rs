@@ -24,8 +24,8 @@ pub(crate) use histogram::Histogram;
 pub(crate) use log2::{COST_BITS, log2};
 pub(crate) use magnitude::{CLASSES, class, read_rest, rest_bits, write_rest};
 pub(crate) use rans::{
-    DecodeTable, EncodeMagnitudes, EncodeTable, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes,
-    lane_bits_for,
+    EncodeMagnitudes, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes, encode_table, fill_slots,
+    lane_bits_for, many_lane_bits_for,
 };
 pub(crate) use symbol::{
     ESCAPE, FIRST_WITH_RAW_BITS, MAX_MAGNITUDE, TOKENS, index_from_raw, raw_bits, raw_value, token,

@@ -10,6 +10,8 @@
 mod haar;
 mod histogram;
 mod isa;
+mod lifting;
+mod planes_abreast;
 mod quantize;
 mod rans_decode;
 mod rans_encode;
@@ -20,12 +22,18 @@ pub(crate) use haar::{haar_forward, haar_inverse};
 pub(crate) use histogram::count_tokens;
 pub(crate) use isa::Isa;
 pub use isa::force_kernel;
+pub(crate) use lifting::{
+    AbreastLevel, AbreastScratch, abreast_forward, abreast_inverse, interleave_approximation, separate_approximation,
+};
+pub(crate) use planes_abreast::ABREAST;
 pub(crate) use quantize::{
     QuantizerConstants, clamp_at_zero, count_negative, count_nonzero, dequantize, quantize, survey,
 };
-pub(crate) use rans_decode::decode_rounds;
-pub(crate) use rans_encode::{SPARE_WORDS, TokenTable, encode_rounds};
-pub(crate) use tokens::{indices_of, tokens_of};
+pub(crate) use rans_decode::{Slots, decode_mixed_round, decode_rounds};
+pub(crate) use rans_encode::{SPARE_WORDS, TokenTable, encode_mixed_round, encode_rounds};
+pub(crate) use tokens::{
+    count_nonzero_tokens, dequantize_tokens, indices_of, largest_token, quantize_tokens, tokens_of,
+};
 
 /// A function with a leading [`Isa`] argument that runs a plain `#[inline(always)]` one compiled for that instruction set.
 macro_rules! multiversion {

@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod chunk_indices;
 mod coding;
 mod compress;
 mod config;
@@ -23,6 +24,7 @@ mod entropy;
 mod error;
 mod floats;
 mod format;
+mod index_blocks;
 mod index_walk;
 mod inspect;
 #[allow(unsafe_code)]
@@ -30,6 +32,7 @@ mod kernel;
 mod mask;
 mod mixing;
 mod parallel;
+mod pieces;
 mod plane;
 mod profile;
 mod quantize;
@@ -38,12 +41,13 @@ mod report;
 mod stream_model;
 mod tap_codec;
 mod tensor;
+mod token_blocks;
 mod wavelet;
 
 pub use coding::Coding;
-pub use compress::{Compressed, ProfileOptions, compress, compress_with_profile};
+pub use compress::{Compressed, ProfileOptions, Workspace, compress, compress_into, compress_with_profile};
 pub use config::{Config, NonFinite, Target};
-pub use decompress::{DecompressOptions, decompress, read};
+pub use decompress::{DecompressOptions, decompress, decompress_into, read};
 pub use effort::Effort;
 pub use entropy::SegLength;
 pub use error::{Error, ErrorKind, Result};
@@ -56,7 +60,7 @@ pub use profile::{Profile, ProfileHash, TapProfile};
 pub use quantize::Steps;
 pub use report::{ErrorReport, Report};
 pub use tap_codec::{MapIndices, MapStats, Scratch, TapCalibrator, TapCodec};
-pub use tensor::{DType, Tensor, TensorData, TensorView, Values};
+pub use tensor::{DType, ElementsMut, Tensor, TensorData, TensorView, Values};
 #[doc(hidden)]
 pub use wavelet::{Extension, Lifting, LiftingStep};
 pub use wavelet::{MAX_LEVELS, Orientation, Subband, Wavelet};

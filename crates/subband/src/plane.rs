@@ -1,88 +1,28 @@
-//! One plane to its indices and back: pre-scale, transform, quantize, and the inverses.
+//! Planes to their indices and back: pre-scale, transform, quantize, and the inverses, piece by piece.
 
 use std::ops::Range;
 
 use crate::coding::Coding;
+use crate::entropy::{FIRST_WITH_RAW_BITS, Histogram};
 use crate::error::Result;
-use crate::kernel::{Isa, clamp_at_zero, count_negative};
-use crate::quantize::{IndexRange, StepTable, dequantize, quantize};
-use crate::wavelet::{
-    PlaneScratch, Regions, SubbandLayout, Wavelet, forward_f32, forward_i32, forward_planes, inverse_f32, inverse_i32,
-    inverse_planes,
+pub(crate) use crate::index_blocks::IndexBlocks;
+use crate::kernel::{
+    AbreastScratch, Isa, clamp_at_zero, count_negative, dequantize_tokens, indices_of, quantize_tokens, tokens_of,
 };
-
-/// Values transformed at a time, where planes are small: they, their coefficients and indices stay in the first cache.
-const VALUES_AT_A_TIME: usize = 4096;
-
-/// Quantized indices of some channels of one map: subband after subband in coding order, in each the
-/// blocks of the channels.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct IndexBlocks {
-    values: Vec<i32>,
-    channels: usize,
-}
-
-impl IndexBlocks {
-    /// Makes room for `channels` channels; the old contents are of no use afterwards.
-    pub fn reset(&mut self, layout: &SubbandLayout, channels: usize) {
-        self.channels = channels;
-        self.values.resize(layout.plane() * channels, 0);
-    }
-
-    pub fn block(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> &[i32] {
-        &self.values[self.range(layout, subband, channel)]
-    }
-
-    pub fn block_mut(&mut self, layout: &SubbandLayout, subband: usize, channel: usize) -> &mut [i32] {
-        let range = self.range(layout, subband, channel);
-        &mut self.values[range]
-    }
-
-    fn range(&self, layout: &SubbandLayout, subband: usize, channel: usize) -> Range<usize> {
-        self.range_of(layout, subband, channel..channel + 1)
-    }
-
-    /// Where the blocks of a subband lie that channels next to each other have.
-    fn range_of(&self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> Range<usize> {
-        let block = layout.blocks[subband];
-        let start = block.offset * self.channels + channels.start * block.len();
-        start..start + channels.len() * block.len()
-    }
-
-    /// The blocks of a subband that channels next to each other have, one after the other.
-    pub fn blocks(&self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> &[i32] {
-        &self.values[self.range_of(layout, subband, channels)]
-    }
-
-    /// As [`IndexBlocks::blocks`].
-    pub fn blocks_mut(&mut self, layout: &SubbandLayout, subband: usize, channels: Range<usize>) -> &mut [i32] {
-        let range = self.range_of(layout, subband, channels);
-        &mut self.values[range]
-    }
-
-    pub fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// Whether LL has an index below 0.
-    pub fn has_negative_approximation(&self, layout: &SubbandLayout) -> bool {
-        self.values[..layout.blocks[0].len() * self.channels].iter().any(|&index| index < 0)
-    }
-
-    pub fn values(&self) -> &[i32] {
-        &self.values
-    }
-
-    pub fn values_mut(&mut self) -> &mut [i32] {
-        &mut self.values
-    }
-}
+pub(crate) use crate::pieces::{Piece, Pieces};
+use crate::quantize::{IndexRange, StepTable, constants, dequantize, quantize};
+use crate::token_blocks::TokenBlocks;
+use crate::wavelet::{
+    PlaneScratch, Regions, SubbandLayout, Wavelet, forward_abreast, forward_f32, forward_i32, forward_planes,
+    inverse_abreast, inverse_f32, inverse_i32, inverse_planes,
+};
 
 /// Working memory for planes; one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct PlaneBuffers {
     float: PlaneScratch<f32>,
     regions: Regions,
+    abreast: AbreastScratch,
     prescaled: Vec<f32>,
     integer: PlaneScratch<i32>,
     coefficients: Vec<f32>,
@@ -94,6 +34,7 @@ pub(crate) struct PlaneBuffers {
 pub(crate) struct PlaneQuantizer {
     pub coding: Coding,
     pub layout: SubbandLayout,
+    pub pieces: Pieces,
     steps: StepTable,
     range: IndexRange,
 }
@@ -102,17 +43,14 @@ impl PlaneQuantizer {
     /// Errors: a coding that does not validate.
     pub fn new(coding: Coding, channels: usize, height: usize, width: usize) -> Result<Self> {
         coding.validate(channels)?;
+        let layout = SubbandLayout::new(height, width, coding.levels);
         Ok(PlaneQuantizer {
-            layout: SubbandLayout::new(height, width, coding.levels),
+            pieces: Pieces::new(&layout, coding.wavelet),
+            layout,
             steps: StepTable::new(&coding.steps, coding.wavelet, coding.levels),
             range: IndexRange::of_bits(coding.index_bits),
             coding,
         })
-    }
-
-    /// How many planes are best handed to [`PlaneQuantizer::forward_planes`] at a time, at most.
-    pub fn planes_at_a_time(&self) -> usize {
-        if self.is_haar() { (VALUES_AT_A_TIME / self.layout.plane().max(1)).max(1) } else { 1 }
     }
 
     fn is_haar(&self) -> bool {
@@ -130,39 +68,52 @@ impl PlaneQuantizer {
         buffers: &mut PlaneBuffers,
         indices: &mut IndexBlocks,
     ) -> usize {
-        self.forward_planes(channel..channel + 1, plane, slot, buffers, indices)
+        let piece = Piece { slots: slot..slot + 1, rows: 0..self.layout.height };
+        self.forward_piece(channel.wrapping_sub(slot), &piece, plane, buffers, indices)
     }
 
-    /// Indices of planes of channels next to each other, up to [`PlaneQuantizer::planes_at_a_time`], into the blocks from
-    /// `slot` on. Returns how many values and indices were clamped.
-    pub fn forward_planes(
+    /// The coefficients of the values of a piece: subband after subband, in each the blocks of its planes; and how many
+    /// values were clamped.
+    fn coefficients<'b>(&self, piece: &Piece, values: &'b [f32], buffers: &'b mut PlaneBuffers) -> (&'b [f32], usize) {
+        let PlaneBuffers { float, regions, abreast, prescaled, coefficients, .. } = buffers;
+        let (clamped, values) = match self.coding.prescale {
+            Some(scale) => {
+                prescaled.clear();
+                prescaled.extend_from_slice(values);
+                (prescale(prescaled, scale), prescaled.as_slice())
+            }
+            None if self.coding.nonnegative => (count_negative(Isa::current(), values), values),
+            None => (0, values),
+        };
+        if self.layout.levels == 0 {
+            return (values, clamped);
+        }
+        coefficients.resize(values.len(), 0.0);
+        let layout = self.pieces.layout(piece);
+        if self.is_haar() {
+            forward_planes(layout, values, piece.slots.len(), regions, coefficients);
+        } else if piece.slots.len() > 1 && !values.is_empty() {
+            forward_abreast(self.coding.wavelet, layout, values, piece.slots.len(), abreast, coefficients);
+        } else {
+            forward_f32(self.coding.wavelet, layout, values, float, coefficients);
+        }
+        (coefficients, clamped)
+    }
+
+    /// Indices of the values of a piece, into the blocks of a chunk that begins with channel `first_channel`.
+    /// Returns how many values and indices were clamped.
+    pub fn forward_piece(
         &self,
-        channels: Range<usize>,
-        planes: &[f32],
-        slot: usize,
+        first_channel: usize,
+        piece: &Piece,
+        values: &[f32],
         buffers: &mut PlaneBuffers,
         indices: &mut IndexBlocks,
     ) -> usize {
-        let (layout, count) = (&self.layout, channels.len());
-        let PlaneBuffers { float, regions, prescaled, coefficients, .. } = buffers;
-        let (mut clamped, planes) = match self.coding.prescale {
-            Some(scale) => {
-                prescaled.clear();
-                prescaled.extend_from_slice(planes);
-                (prescale(prescaled, scale), prescaled.as_slice())
-            }
-            None if self.coding.nonnegative => (count_negative(Isa::current(), planes), planes),
-            None => (0, planes),
-        };
-        coefficients.resize(planes.len(), 0.0);
-        if self.is_haar() {
-            forward_planes(layout, planes, count, regions, coefficients);
-        } else {
-            debug_assert_eq!(count, 1);
-            forward_f32(self.coding.wavelet, layout, planes, float, coefficients);
-        }
-        self.for_each_stretch(channels, |subband, offset, slots, step| {
-            let target = indices.blocks_mut(layout, subband, slot + slots.start..slot + slots.end);
+        let (coefficients, mut clamped) = self.coefficients(piece, values, buffers);
+        let channels = indices.channels();
+        self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
+            let target = &mut indices.values_mut()[self.pieces.range(subband, channels, piece, slots)];
             match step {
                 Some(step) => {
                     let coefficients = &coefficients[offset..offset + target.len()];
@@ -174,87 +125,174 @@ impl PlaneQuantizer {
         clamped
     }
 
-    /// Calls `visit(subband, offset, slots, step)` for every subband of planes of some channels: at the offset in the
-    /// coefficients begin the blocks of slots (from 0) that share a step, or have none, since they are dropped.
-    fn for_each_stretch(&self, channels: Range<usize>, mut visit: impl FnMut(usize, usize, Range<usize>, Option<f32>)) {
+    /// As [`PlaneQuantizer::forward_piece`], to tokens, which are counted by subband, then channel; a single channel stands
+    /// for all if there is one only in `counts`.
+    pub fn forward_tokens(
+        &self,
+        first_channel: usize,
+        piece: &Piece,
+        values: &[f32],
+        buffers: &mut PlaneBuffers,
+        tokens: &mut TokenBlocks,
+        counts: &mut [Histogram],
+    ) -> usize {
+        let isa = Isa::current();
+        let (coefficients, mut clamped) = self.coefficients(piece, values, buffers);
+        let (channels, told_apart) = (tokens.channels(), counts.len() / self.layout.blocks.len());
+        self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
+            let range = self.pieces.range(subband, channels, piece, slots.clone());
+            let part = range.len() / slots.len();
+            let slots = piece.slots.start + slots.start..piece.slots.start + slots.end;
+            match step {
+                Some(step) => {
+                    let coefficients = &coefficients[offset..offset + range.len()];
+                    let constants = constants(step, self.coding.rounding, self.range);
+                    let target = &mut tokens.tokens_mut()[range.clone()];
+                    if !self.range.holds_tokens_without_raw_bits()
+                        || quantize_tokens(isa, constants, coefficients, target) >= FIRST_WITH_RAW_BITS
+                    {
+                        let (target, indices) = tokens.widen(range.clone());
+                        clamped += quantize(coefficients, step, self.coding.rounding, self.range, indices);
+                        if tokens_of(isa, indices, target) >= FIRST_WITH_RAW_BITS {
+                            tokens.mark_wide(subband, slots.clone(), range.clone());
+                        }
+                    }
+                }
+                None => tokens.tokens_mut()[range.clone()].fill(0),
+            }
+            if part > 0 && told_apart > 0 {
+                for (tokens, slot) in tokens.tokens()[range].chunks_exact(part).zip(slots) {
+                    let channel = (first_channel + slot) % told_apart;
+                    counts[subband * told_apart + channel].count_tokens(tokens);
+                }
+            }
+        });
+        clamped
+    }
+
+    /// Calls `visit(subband, offset, slots, step)` for every subband of the planes of a piece: at the offset in the
+    /// coefficients begin the blocks of slots (from 0, in the piece) that share a step, or have none, since they are dropped.
+    fn for_each_stretch(
+        &self,
+        first_channel: usize,
+        piece: &Piece,
+        mut visit: impl FnMut(usize, usize, Range<usize>, Option<f32>),
+    ) {
+        let count = piece.slots.len();
+        let first_channel = first_channel.wrapping_add(piece.slots.start);
         let alike = self.coding.mask.is_none() && !self.steps.is_per_channel();
-        for (subband, block) in self.layout.blocks.iter().enumerate() {
+        for (subband, block) in self.pieces.layout(piece).blocks.iter().enumerate() {
             let step = |channel| self.coding.keeps(channel, subband).then(|| self.steps.step(channel, subband));
-            let at = block.offset * channels.len();
-            if alike && !channels.is_empty() {
-                visit(subband, at, 0..channels.len(), step(channels.start));
+            let at = block.offset * count;
+            if alike && count > 0 {
+                visit(subband, at, 0..count, step(first_channel));
                 continue;
             }
-            for (slot, channel) in channels.clone().enumerate() {
-                visit(subband, at + slot * block.len(), slot..slot + 1, step(channel));
+            for slot in 0..count {
+                visit(subband, at + slot * block.len(), slot..slot + 1, step(first_channel + slot));
             }
         }
     }
 
-    /// Magnitudes in steps of the coefficients that [`PlaneQuantizer::forward`] last left in `buffers`, laid out as the
-    /// indices of `channels` channels are.
+    /// Magnitudes in steps of the coefficients of a whole plane that [`PlaneQuantizer::forward_piece`] last had, laid out as
+    /// the indices of `channels` channels are.
     pub fn scaled_magnitudes(
         &self,
         channel: usize,
-        slot: usize,
+        piece: &Piece,
         channels: usize,
-        buffers: &PlaneBuffers,
+        values: &[f32],
+        buffers: &mut PlaneBuffers,
         scaled: &mut [f32],
     ) {
+        debug_assert!(piece.slots.len() == 1 && piece.rows.len() == self.layout.height);
+        let (coefficients, _) = self.coefficients(piece, values, buffers);
         for (subband, block) in self.layout.blocks.iter().enumerate() {
             let inverse = 1.0 / self.steps.step(channel, subband);
-            let target = &mut scaled[block.offset * channels + slot * block.len()..][..block.len()];
-            for (scaled, x) in target.iter_mut().zip(&buffers.coefficients[block.range()]) {
+            let target = &mut scaled[block.offset * channels + piece.slots.start * block.len()..][..block.len()];
+            for (scaled, x) in target.iter_mut().zip(&coefficients[block.range()]) {
                 *scaled = x.abs() * inverse;
             }
         }
     }
 
-    /// The decoded plane of channel `channel` from the blocks of `slot`.
-    pub fn inverse(
+    /// The decoded values of a piece from the blocks of a chunk that begins with channel `first_channel`.
+    pub fn inverse_piece(
         &self,
-        channel: usize,
+        first_channel: usize,
+        piece: &Piece,
         indices: &IndexBlocks,
-        slot: usize,
         buffers: &mut PlaneBuffers,
-        plane: &mut [f32],
+        values: &mut [f32],
     ) {
-        self.inverse_planes(channel..channel + 1, indices, slot, buffers, plane);
-    }
-
-    /// The decoded planes of channels next to each other, up to [`PlaneQuantizer::planes_at_a_time`], from the blocks from
-    /// `slot` on.
-    pub fn inverse_planes(
-        &self,
-        channels: Range<usize>,
-        indices: &IndexBlocks,
-        slot: usize,
-        buffers: &mut PlaneBuffers,
-        planes: &mut [f32],
-    ) {
-        let (layout, count) = (&self.layout, channels.len());
-        let PlaneBuffers { float, regions, coefficients, .. } = buffers;
-        coefficients.resize(planes.len(), 0.0);
-        self.for_each_stretch(channels, |subband, offset, slots, step| {
-            let source = indices.blocks(layout, subband, slot + slots.start..slot + slots.end);
+        let coefficients = &mut buffers.coefficients;
+        coefficients.resize(values.len(), 0.0);
+        self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
+            let source = &indices.values()[self.pieces.range(subband, indices.channels(), piece, slots)];
             let target = &mut coefficients[offset..offset + source.len()];
             match step {
                 Some(step) => dequantize(source, step, self.coding.reconstruction, target),
                 None => target.fill(0.0),
             }
         });
+        self.values_from_coefficients(piece, buffers, values);
+    }
+
+    /// As [`PlaneQuantizer::inverse_piece`], from tokens.
+    pub fn inverse_tokens(
+        &self,
+        first_channel: usize,
+        piece: &Piece,
+        tokens: &TokenBlocks,
+        buffers: &mut PlaneBuffers,
+        values: &mut [f32],
+    ) {
+        let isa = Isa::current();
+        let PlaneBuffers { coefficients, integer_coefficients, .. } = buffers;
+        coefficients.resize(values.len(), 0.0);
+        let shift = self.coding.reconstruction;
+        self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
+            let range = self.pieces.range(subband, tokens.channels(), piece, slots.clone());
+            let target = &mut coefficients[offset..offset + range.len()];
+            let source = &tokens.tokens()[range.clone()];
+            let is_wide = |slot| tokens.is_wide(subband, piece.slots.start + slot);
+            match step {
+                Some(step) if slots.clone().any(is_wide) => {
+                    integer_coefficients.resize(integer_coefficients.len().max(range.len()), 0);
+                    let indices = &mut integer_coefficients[..range.len()];
+                    indices_of(isa, source, indices);
+                    for ((index, &token), &wide) in indices.iter_mut().zip(source).zip(&tokens.wide_indices()[range]) {
+                        *index = if token >= FIRST_WITH_RAW_BITS { wide } else { *index };
+                    }
+                    dequantize(indices, step, shift, target);
+                }
+                Some(step) => dequantize_tokens(isa, step, shift, source, target),
+                None => target.fill(0.0),
+            }
+        });
+        self.values_from_coefficients(piece, buffers, values);
+    }
+
+    fn values_from_coefficients(&self, piece: &Piece, buffers: &mut PlaneBuffers, values: &mut [f32]) {
+        let PlaneBuffers { float, regions, abreast, coefficients, .. } = buffers;
+        let layout = self.pieces.layout(piece);
         let clamp = self.coding.nonnegative && self.coding.prescale.is_none();
         if self.is_haar() {
-            inverse_planes(layout, coefficients, count, regions, planes, clamp);
+            inverse_planes(layout, coefficients, piece.slots.len(), regions, values, clamp);
         } else {
-            debug_assert_eq!(count, 1);
-            inverse_f32(self.coding.wavelet, layout, coefficients, float, planes);
+            if layout.levels == 0 {
+                values.copy_from_slice(coefficients);
+            } else if piece.slots.len() > 1 && !values.is_empty() {
+                inverse_abreast(self.coding.wavelet, layout, coefficients, piece.slots.len(), abreast, values);
+            } else {
+                inverse_f32(self.coding.wavelet, layout, coefficients, float, values);
+            }
             if clamp {
-                clamp_at_zero(Isa::current(), planes);
+                clamp_at_zero(Isa::current(), values);
             }
         }
         if let Some(scale) = self.coding.prescale {
-            planes.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0) * scale);
+            values.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0) * scale);
         }
     }
 

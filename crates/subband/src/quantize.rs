@@ -3,6 +3,6 @@
 mod dead_zone;
 mod step_size;
 
-pub(crate) use dead_zone::{IndexRange, dequantize, quantize};
+pub(crate) use dead_zone::{IndexRange, constants, dequantize, quantize};
 pub(crate) use step_size::StepTable;
 pub use step_size::Steps;

@@ -22,7 +22,7 @@ pub(crate) fn choose_model(
     effort: Effort,
 ) -> EntropyModel {
     let (counts, told_apart) = count_tokens(&quantizer.layout, channels, chunks);
-    let order_zero = EntropyModel::OrderZero(ContextTables::for_stream(&counts, told_apart));
+    let order_zero = order_zero_model(&counts, told_apart);
     if effort == Effort::Fast || told_apart < channels {
         return order_zero;
     }
@@ -53,10 +53,20 @@ fn model_bits(model: &EntropyModel) -> u128 {
     8 * writer.finish().len() as u128
 }
 
+/// Tables for counted tokens, by subband, then channel.
+pub(crate) fn order_zero_model(counts: &[Histogram], channels: usize) -> EntropyModel {
+    EntropyModel::OrderZero(ContextTables::for_stream(counts, channels))
+}
+
+/// How many channels counts tell apart: all, or one where that takes too much memory.
+pub(crate) fn channels_told_apart(layout: &SubbandLayout, channels: usize) -> usize {
+    if layout.blocks.len() * channels <= MAX_CONTEXTS { channels } else { 1 }
+}
+
 /// Counts by subband and channel, and how many channels are told apart: all, or one where that takes too much memory.
 fn count_tokens(layout: &SubbandLayout, channels: usize, chunks: &[(usize, &IndexBlocks)]) -> (Vec<Histogram>, usize) {
     let subbands = layout.blocks.len();
-    let told_apart = if subbands * channels <= MAX_CONTEXTS { channels } else { 1 };
+    let told_apart = channels_told_apart(layout, channels);
     let mut counts = vec![Histogram::EMPTY; subbands * told_apart];
     for (first_channel, indices) in chunks {
         for subband in 0..subbands {

@@ -8,12 +8,13 @@ use crate::entropy::{ActivityCounts, ContextTables, Histogram, Moments, count_mo
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
 use crate::index_walk::{IndexWalk, WalkScratch};
-use crate::kernel::{Isa, count_nonzero, survey};
+use crate::kernel::{Isa, count_nonzero, count_nonzero_tokens, survey};
 use crate::mixing::{self, KeptMap, MixingModel};
-use crate::plane::{IndexBlocks, PlaneBuffers, PlaneQuantizer};
+use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
 use crate::stream_model::choose_model;
 use crate::tensor::DType;
+use crate::token_blocks::TokenBlocks;
 
 /// Working memory of [`TapCodec`] and [`TapCalibrator`]; one for each thread, any taps.
 #[derive(Debug, Default)]
@@ -21,6 +22,10 @@ pub struct Scratch {
     buffers: PlaneBuffers,
     chunk: ChunkScratch,
     indices: IndexBlocks,
+    /// Instead of the indices, where tokens are coded.
+    tokens: TokenBlocks,
+    holds_tokens: bool,
+    counts: Vec<Histogram>,
     walk: WalkScratch,
     scaled: Vec<f32>,
     payload: Vec<u8>,
@@ -99,8 +104,15 @@ impl TapCodec {
     /// # Errors
     /// `InvalidArgument` for a map of another size, `NonFinite`; `out` is as it was then.
     pub fn compress(&self, map: &[f32], scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<MapStats> {
-        let mut stats = self.map.forward(map, scratch, self.rdo > 0.0)?;
         let coder = self.coder();
+        if coder.codes_tokens() && self.rdo == 0.0 {
+            let stats = self.map.forward_tokens(map, scratch)?;
+            write_packet(&self.hash, coder.payload_kind(), out, |out| {
+                coder.encode_tokens(&self.map.quantizer, 0, &scratch.tokens, &mut scratch.chunk, out);
+            });
+            return Ok(stats);
+        }
+        let mut stats = self.map.forward(map, scratch, self.rdo > 0.0)?;
         if self.rdo > 0.0 {
             let Scratch { scaled, indices, chunk, .. } = scratch;
             coder.optimize(self.rdo, &self.map.quantizer, 0, scaled, indices, chunk);
@@ -128,16 +140,47 @@ impl TapCodec {
         let coder = coder.ok_or_else(|| {
             Error::corrupt(format!("the packet asks for {}, which tap '{}' has not", kind.needs(), self.map.name))
         })?;
-        scratch.indices.reset(&self.map.quantizer.layout, self.map.channels);
-        coder.decode(payload, &self.map.quantizer, 0, &mut scratch.chunk, &mut scratch.indices)?;
+        let (quantizer, channels) = (&self.map.quantizer, self.map.channels);
+        scratch.holds_tokens = coder.codes_tokens();
+        if scratch.holds_tokens {
+            scratch.tokens.reset(&quantizer.layout, channels);
+            coder.decode_tokens(payload, quantizer, 0, &mut scratch.chunk, &mut scratch.tokens)?;
+        } else {
+            scratch.indices.reset(&quantizer.layout, channels);
+            coder.decode(payload, quantizer, 0, &mut scratch.chunk, &mut scratch.indices)?;
+        }
         self.map.inverse(scratch, map);
         Ok(())
+    }
+
+    /// Codes again the tokens that `scratch` was last used for, and decodes a packet as far as tokens: the entropy coder alone,
+    /// for benches of effort fast.
+    #[doc(hidden)]
+    pub fn entropy_stage(&self, scratch: &mut Scratch, packet: Option<&[u8]>, out: &mut Vec<u8>) -> Result<()> {
+        let (coder, quantizer) = (&self.order_zero, &self.map.quantizer);
+        match packet {
+            Some(packet) => {
+                let (_, payload) = open_packet(&self.hash, packet)?;
+                scratch.tokens.reset(&quantizer.layout, self.map.channels);
+                coder.decode_tokens(payload, quantizer, 0, &mut scratch.chunk, &mut scratch.tokens)
+            }
+            None => {
+                coder.encode_tokens(quantizer, 0, &scratch.tokens, &mut scratch.chunk, out);
+                Ok(())
+            }
+        }
     }
 
     /// Calls `visit(subband, channel, indices)` for every coded block of the map that `scratch` was last
     /// used for.
     pub fn for_each_block(&self, scratch: &Scratch, visit: impl FnMut(usize, usize, &[i32])) {
-        self.map.for_each_block(&scratch.indices, visit);
+        if scratch.holds_tokens {
+            let mut indices = IndexBlocks::default();
+            scratch.tokens.to_indices(&self.map.quantizer.layout, &mut indices);
+            self.map.for_each_block(&indices, visit);
+        } else {
+            self.map.for_each_block(&scratch.indices, visit);
+        }
     }
 
     /// Number of subbands.
@@ -148,6 +191,9 @@ impl TapCodec {
     /// The map that `scratch` was last used for as a self-contained stream, its tables inside.
     pub fn self_contained(&self, scratch: &mut Scratch) -> Vec<u8> {
         let MapQuantizer { quantizer, channels, shape, .. } = &self.map;
+        if std::mem::take(&mut scratch.holds_tokens) {
+            scratch.tokens.to_indices(&quantizer.layout, &mut scratch.indices);
+        }
         let model = choose_model(quantizer, *channels, &[(0, &scratch.indices)], self.effort);
         let coder = ChunkCoder::for_encoding(model.clone());
         scratch.payload.clear();
@@ -321,45 +367,72 @@ impl MapQuantizer {
     /// Leaves the indices of `map` in `scratch.indices`, and if asked the magnitudes in steps in `scratch.scaled`.
     fn forward(&self, map: &[f32], scratch: &mut Scratch, scale: bool) -> Result<MapStats> {
         self.check_size(map.len())?;
-        let (plane, isa) = (self.quantizer.layout.plane(), Isa::current());
-        let at_a_time = if scale { 1 } else { self.quantizer.planes_at_a_time() };
-        scratch.scaled.resize(if scale { map.len() } else { 0 }, 0.0);
-        scratch.indices.reset(&self.quantizer.layout, self.channels);
+        let (quantizer, channels) = (&self.quantizer, self.channels);
+        let Scratch { buffers, indices, scaled, .. } = scratch;
+        scratch.holds_tokens = false;
+        indices.reset(&quantizer.layout, channels);
         let mut saturated = 0;
-        for (i, planes) in map.chunks(plane * at_a_time).enumerate() {
-            let channels = i * at_a_time..i * at_a_time + planes.len() / plane;
-            if survey(isa, planes).0 >= f32::INFINITY.to_bits() {
-                return Err(self.not_finite(channels.start, planes));
-            }
-            let (buffers, indices) = (&mut scratch.buffers, &mut scratch.indices);
-            let (channel, quantizer) = (channels.start, &self.quantizer);
-            saturated += quantizer.forward_planes(channels, planes, channel, buffers, indices) as u64;
-            if scale {
-                let scaled = &mut scratch.scaled;
-                quantizer.scaled_magnitudes(channel, channel, self.channels, buffers, scaled);
+        for piece in quantizer.pieces.of(channels) {
+            let values = self.finite_values(map, &piece)?;
+            saturated += quantizer.forward_piece(0, &piece, values, buffers, indices) as u64;
+        }
+        if scale {
+            scaled.resize(map.len(), 0.0);
+            for piece in quantizer.pieces.whole(channels) {
+                let values = &map[quantizer.pieces.values(&piece)];
+                quantizer.scaled_magnitudes(piece.slots.start, &piece, channels, values, buffers, scaled);
             }
         }
-        Ok(MapStats { saturated, nonzero: nonzero(&scratch.indices) })
+        Ok(MapStats { saturated, nonzero: nonzero(indices) })
     }
 
-    /// The error for planes from `first_channel` on that have a NaN or an infinity.
+    /// As [`MapQuantizer::forward`], to `scratch.tokens`.
+    fn forward_tokens(&self, map: &[f32], scratch: &mut Scratch) -> Result<MapStats> {
+        self.check_size(map.len())?;
+        let (quantizer, channels) = (&self.quantizer, self.channels);
+        let Scratch { buffers, tokens, counts, .. } = scratch;
+        scratch.holds_tokens = true;
+        tokens.reset(&quantizer.layout, channels);
+        counts.clear();
+        let mut saturated = 0;
+        for piece in quantizer.pieces.of(channels) {
+            let values = self.finite_values(map, &piece)?;
+            saturated += quantizer.forward_tokens(0, &piece, values, buffers, tokens, counts) as u64;
+        }
+        Ok(MapStats { saturated, nonzero: count_nonzero_tokens(Isa::current(), tokens.tokens()) as u64 })
+    }
+
+    /// The values of a piece. Error: a NaN or an infinity among them.
+    fn finite_values<'m>(&self, map: &'m [f32], piece: &Piece) -> Result<&'m [f32]> {
+        let range = self.quantizer.pieces.values(piece);
+        let values = &map[range.clone()];
+        match survey(Isa::current(), values).0 < f32::INFINITY.to_bits() {
+            true => Ok(values),
+            false => Err(self.not_finite(map)),
+        }
+    }
+
+    /// The error for a map that has a NaN or an infinity.
     #[cold]
-    fn not_finite(&self, first_channel: usize, planes: &[f32]) -> Error {
-        let at = planes.iter().position(|value| !value.is_finite()).expect("one was found");
+    fn not_finite(&self, map: &[f32]) -> Error {
+        let at = map.iter().position(|value| !value.is_finite()).expect("one was found");
         let (plane, width) = (self.quantizer.layout.plane(), self.shape[2]);
-        let index = [first_channel + at / plane, at % plane / width, at % plane % width];
+        let index = [at / plane, at % plane / width, at % plane % width];
         Error::new(
             ErrorKind::NonFinite,
-            format!("tap '{}' has {} at index {index:?}: only finite values can be coded", self.name, planes[at]),
+            format!("tap '{}' has {} at index {index:?}: only finite values can be coded", self.name, map[at]),
         )
     }
 
     fn inverse(&self, scratch: &mut Scratch, map: &mut [f32]) {
-        let (plane, at_a_time) = (self.quantizer.layout.plane(), self.quantizer.planes_at_a_time());
-        for (i, target) in map.chunks_mut(plane * at_a_time).enumerate() {
-            let channels = i * at_a_time..i * at_a_time + target.len() / plane;
-            let slot = channels.start;
-            self.quantizer.inverse_planes(channels, &scratch.indices, slot, &mut scratch.buffers, target);
+        let quantizer = &self.quantizer;
+        let Scratch { buffers, tokens, indices, .. } = scratch;
+        for piece in quantizer.pieces.of(self.channels) {
+            let values = &mut map[quantizer.pieces.values(&piece)];
+            match scratch.holds_tokens {
+                true => quantizer.inverse_tokens(0, &piece, tokens, buffers, values),
+                false => quantizer.inverse_piece(0, &piece, indices, buffers, values),
+            }
         }
     }
 

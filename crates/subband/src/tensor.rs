@@ -3,6 +3,7 @@
 //! nothing is generic over the dtype.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use half::{bf16, f16};
@@ -170,29 +171,16 @@ impl TensorData {
         }
     }
 
-    /// Cuts the data into consecutive parts of the given lengths, each of which one thread may fill.
-    pub(crate) fn split_mut(&mut self, lengths: &[usize]) -> Vec<ElementsMut<'_>> {
-        fn split<'a, T>(
-            mut rest: &'a mut [T],
-            lengths: &[usize],
-            wrap: impl Fn(&'a mut [T]) -> ElementsMut<'a>,
-        ) -> Vec<ElementsMut<'a>> {
-            let mut parts = Vec::with_capacity(lengths.len());
-            for &length in lengths {
-                let (part, tail) = rest.split_at_mut(length);
-                parts.push(wrap(part));
-                rest = tail;
-            }
-            parts
-        }
+    /// The elements, to be written.
+    pub(crate) fn elements_mut(&mut self) -> ElementsMut<'_> {
         match self {
-            TensorData::F32(x) => split(x, lengths, ElementsMut::F32),
-            TensorData::F16(x) => split(x, lengths, ElementsMut::F16),
-            TensorData::Bf16(x) => split(x, lengths, ElementsMut::Bf16),
-            TensorData::U8(x) => split(x, lengths, ElementsMut::U8),
-            TensorData::I8(x) => split(x, lengths, ElementsMut::I8),
-            TensorData::U16(x) => split(x, lengths, ElementsMut::U16),
-            TensorData::I16(x) => split(x, lengths, ElementsMut::I16),
+            TensorData::F32(x) => ElementsMut::F32(x),
+            TensorData::F16(x) => ElementsMut::F16(x),
+            TensorData::Bf16(x) => ElementsMut::Bf16(x),
+            TensorData::U8(x) => ElementsMut::U8(x),
+            TensorData::I8(x) => ElementsMut::I8(x),
+            TensorData::U16(x) => ElementsMut::U16(x),
+            TensorData::I16(x) => ElementsMut::I16(x),
         }
     }
 }
@@ -204,6 +192,12 @@ macro_rules! from_slices {
         }
         impl<'a> From<&'a Vec<$t>> for Values<'a> {
             fn from(x: &'a Vec<$t>) -> Self { Values::$v(x) }
+        }
+        impl<'a> From<&'a mut [$t]> for ElementsMut<'a> {
+            fn from(x: &'a mut [$t]) -> Self { ElementsMut::$v(x) }
+        }
+        impl<'a> From<&'a mut Vec<$t>> for ElementsMut<'a> {
+            fn from(x: &'a mut Vec<$t>) -> Self { ElementsMut::$v(x) }
         }
         impl From<Vec<$t>> for TensorData {
             fn from(x: Vec<$t>) -> Self { TensorData::$v(x) }
@@ -386,9 +380,25 @@ impl<'a> TensorView<'a> {
         (position, self.strides[rank - 2], self.strides[rank - 1])
     }
 
-    /// Copies one plane as `f32` into `plane` (row-major, `H * W` elements).
-    pub(crate) fn gather_f32(&self, item: usize, channel: usize, plane: &mut [f32]) {
-        let at = self.plane_position(item, channel);
+    /// The rows of planes of channels next to each other, if they are `f32` and lie in memory one after the other.
+    pub(crate) fn contiguous_f32(&self, item: usize, channels: Range<usize>, rows: Range<usize>) -> Option<&'a [f32]> {
+        let Values::F32(values) = self.values else { return None };
+        let rank = self.shape.len();
+        let (height, width) = (self.shape[rank - 2], self.shape[rank - 1]);
+        let (position, row_stride, stride) = self.plane_position(item, channels.start);
+        let one_plane =
+            channels.len() == 1 || rows.len() == height && self.strides[rank - 3] == (height * width) as isize;
+        if stride != 1 || row_stride != width as isize || !one_plane {
+            return None;
+        }
+        let start = position as usize + rows.start * width;
+        values.get(start..start + channels.len() * rows.len() * width)
+    }
+
+    /// Copies some rows of one plane as `f32` into `plane` (row-major, `rows * W` elements).
+    pub(crate) fn gather_f32(&self, item: usize, channel: usize, rows: Range<usize>, plane: &mut [f32]) {
+        let (position, row_stride, stride) = self.plane_position(item, channel);
+        let at = (position + rows.start as isize * row_stride, row_stride, stride);
         let width = self.shape[self.shape.len() - 1];
         match self.values {
             Values::F32(x) => gather(x, at, width, plane, |v| v),
@@ -468,8 +478,10 @@ fn gather<T: Copy, U>(
     }
 }
 
-/// A mutable run of row-major output elements: the planes of one chunk.
-pub(crate) enum ElementsMut<'a> {
+/// Elements of one of the supported types to be written, row-major.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum ElementsMut<'a> {
     F32(&'a mut [f32]),
     F16(&'a mut [f16]),
     Bf16(&'a mut [bf16]),
@@ -479,10 +491,63 @@ pub(crate) enum ElementsMut<'a> {
     I16(&'a mut [i16]),
 }
 
-impl ElementsMut<'_> {
+impl<'a> ElementsMut<'a> {
+    /// Number of elements.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        for_each_dtype!(ElementsMut, self, x => x.len())
+    }
+
+    /// Their type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            ElementsMut::F32(_) => DType::F32,
+            ElementsMut::F16(_) => DType::F16,
+            ElementsMut::Bf16(_) => DType::Bf16,
+            ElementsMut::U8(_) => DType::U8,
+            ElementsMut::I8(_) => DType::I8,
+            ElementsMut::U16(_) => DType::U16,
+            ElementsMut::I16(_) => DType::I16,
+        }
+    }
+
+    /// Cuts them into consecutive parts of the given lengths, each of which one thread may fill.
+    pub(crate) fn split(self, lengths: &[usize]) -> Vec<ElementsMut<'a>> {
+        fn split<'a, T>(
+            mut rest: &'a mut [T],
+            lengths: &[usize],
+            wrap: impl Fn(&'a mut [T]) -> ElementsMut<'a>,
+        ) -> Vec<ElementsMut<'a>> {
+            let mut part = |&length| wrap(rest.split_off_mut(..length).expect("parts are within the whole"));
+            lengths.iter().map(&mut part).collect()
+        }
+        match self {
+            ElementsMut::F32(x) => split(x, lengths, ElementsMut::F32),
+            ElementsMut::F16(x) => split(x, lengths, ElementsMut::F16),
+            ElementsMut::Bf16(x) => split(x, lengths, ElementsMut::Bf16),
+            ElementsMut::U8(x) => split(x, lengths, ElementsMut::U8),
+            ElementsMut::I8(x) => split(x, lengths, ElementsMut::I8),
+            ElementsMut::U16(x) => split(x, lengths, ElementsMut::U16),
+            ElementsMut::I16(x) => split(x, lengths, ElementsMut::I16),
+        }
+    }
+
+    /// The same elements, for a while.
+    pub(crate) fn reborrow(&mut self) -> ElementsMut<'_> {
+        match self {
+            ElementsMut::F32(x) => ElementsMut::F32(x),
+            ElementsMut::F16(x) => ElementsMut::F16(x),
+            ElementsMut::Bf16(x) => ElementsMut::Bf16(x),
+            ElementsMut::U8(x) => ElementsMut::U8(x),
+            ElementsMut::I8(x) => ElementsMut::I8(x),
+            ElementsMut::U16(x) => ElementsMut::U16(x),
+            ElementsMut::I16(x) => ElementsMut::I16(x),
+        }
+    }
+
     /// Writes `plane` at `offset`, rounded to the element type (integers: to nearest, ties to even,
     /// clamped to the range of the type).
-    pub fn write_f32(&mut self, offset: usize, plane: &[f32]) {
+    pub(crate) fn write_f32(&mut self, offset: usize, plane: &[f32]) {
         fn put<T>(out: &mut [T], plane: &[f32], convert: impl Fn(f32) -> T) {
             for (out, &value) in out.iter_mut().zip(plane) {
                 *out = convert(value);
@@ -501,7 +566,7 @@ impl ElementsMut<'_> {
     }
 
     /// Writes all elements from their bits; of 16 in a 16-bit type. Floats only.
-    pub fn write_bits(&mut self, bits: &[u32]) {
+    pub(crate) fn write_bits(&mut self, bits: &[u32]) {
         match self {
             ElementsMut::F32(x) => x.iter_mut().zip(bits).for_each(|(x, &bits)| *x = f32::from_bits(bits)),
             ElementsMut::F16(x) => x.iter_mut().zip(bits).for_each(|(x, &bits)| *x = f16::from_bits(bits as u16)),
@@ -515,7 +580,7 @@ impl ElementsMut<'_> {
     /// Writes a plane of a lossless stream; `false` if a value is outside of the element type, which
     /// only a damaged stream can cause.
     #[must_use]
-    pub fn write_i32(&mut self, offset: usize, plane: &[i32]) -> bool {
+    pub(crate) fn write_i32(&mut self, offset: usize, plane: &[i32]) -> bool {
         fn put<T: TryFrom<i32>>(out: &mut [T], plane: &[i32]) -> bool {
             out.iter_mut().zip(plane).all(|(out, &value)| match T::try_from(value) {
                 Ok(value) => {
@@ -586,7 +651,7 @@ mod tests {
         // [2, 3] row-major, seen as its transpose [3, 2].
         let view = TensorView::with_strides(&data, &[3, 2], &[1, 3], 0).unwrap();
         let mut plane = [0.0; 6];
-        view.gather_f32(0, 0, &mut plane);
+        view.gather_f32(0, 0, 0..3, &mut plane);
         assert_eq!(plane, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
     }
 

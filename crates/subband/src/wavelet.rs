@@ -1,5 +1,6 @@
 //! The spatial transform: wavelets, the layout of their subbands, and the separable 2-D transform.
 
+mod abreast;
 mod description;
 mod haar;
 mod lifting;
@@ -9,6 +10,7 @@ mod subband;
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use abreast::{forward_abreast, inverse_abreast};
 pub use description::{Extension, Lifting, LiftingStep};
 pub(crate) use haar::{Regions, forward_planes, inverse_planes};
 pub(crate) use separable::{PlaneScratch, forward_f32, forward_i32, inverse_f32, inverse_i32};
@@ -16,6 +18,14 @@ pub use subband::{Orientation, Subband};
 pub(crate) use subband::{SubbandLayout, subband_count};
 
 use crate::error::{Error, Result};
+
+/// Of the lifting steps, for kernels.
+pub(crate) mod constants {
+    pub(crate) use super::lifting::{
+        ALPHA, BETA, DB2_A, DB2_B, DB2_HIGH, DB2_LOW, DELTA, GAMMA, HIGH_SCALE, LOW_SCALE, PREDICT_53, SQRT_3,
+        UPDATE_53,
+    };
+}
 
 /// Most decomposition levels that the format allows.
 pub const MAX_LEVELS: u8 = 8;

@@ -28,8 +28,23 @@ impl Histogram {
         for indices in indices.chunks(tokens.len()) {
             let tokens = &mut tokens[..indices.len()];
             tokens_of(isa, indices, tokens);
+            self.count_tokens(tokens);
+        }
+    }
+
+    pub fn count_tokens(&mut self, tokens: &[u8]) {
+        // Fewer are counted sooner than a tally is added.
+        if tokens.len() < 128 {
+            for &token in tokens {
+                let count = &mut self.counts[usize::from(token)];
+                *count = count.saturating_add(1);
+            }
+            return;
+        }
+        // No chunk overflows its counts.
+        for tokens in tokens.chunks(1 << 30) {
             let mut counts = [0; TOKENS];
-            count_tokens(isa, tokens, &mut counts);
+            count_tokens(Isa::current(), tokens, &mut counts);
             self.counts.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
         }
     }

@@ -4,14 +4,16 @@ use std::ops::Range;
 
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTable, ESCAPE, EncodeTable, FIRST_WITH_RAW_BITS,
-    FrequencyTable, MAX_MAGNITUDE, RansDecoder, RansEncoder, Run, TOKENS, index_from_raw, lane_bits_for, raw_bits,
+    BitReader, BitWriter, COST_BITS, ContextTables, ESCAPE, FIRST_WITH_RAW_BITS, FrequencyTable, MAX_MAGNITUDE,
+    RansDecoder, RansEncoder, Run, TOKENS, encode_table, fill_slots, index_from_raw, many_lane_bits_for, raw_bits,
     raw_value, token,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{Isa, count_tokens, indices_of, tokens_of};
+use crate::kernel::{Isa, Slots, TokenTable, count_tokens, largest_token};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
+use crate::token_blocks::TokenBlocks;
+use crate::wavelet::SubbandLayout;
 
 /// Context tables in the forms that coding looks up.
 #[derive(Debug, Clone)]
@@ -19,26 +21,46 @@ pub(crate) struct PreparedTables {
     pub contexts: ContextTables,
     /// What each token costs in each table, in units of 2^-16 bits.
     costs: Vec<[u32; TOKENS]>,
-    encode: Vec<EncodeTable>,
+    encode: Vec<TokenTable>,
     /// In each table the first token that is coded with raw bits: since it has some, or has no share and is escaped.
     special: Vec<u8>,
-    /// `None` for tables with a certain token.
-    decode: Vec<Option<DecodeTable>>,
+    /// Nothing in tables with a certain token; none where there is no decoding.
+    decode: Vec<Slots>,
 }
 
 impl PreparedTables {
     /// For encoding only: decoding tables are left out.
     pub fn for_encoding(contexts: ContextTables) -> Self {
-        let costs = contexts.tables().iter().map(|table| table.costs()).collect();
-        let encode = contexts.tables().iter().map(EncodeTable::new).collect();
-        let special = contexts.tables().iter().map(first_special).collect();
-        PreparedTables { contexts, costs, encode, special, decode: Vec::new() }
+        let encode = contexts.tables().iter().map(encode_table).collect();
+        PreparedTables { encode, ..PreparedTables::for_costs(contexts) }
+    }
+
+    /// For decoding only: encoding tables are left out.
+    pub fn for_decoding(contexts: ContextTables) -> Self {
+        let mut decode = vec![[0; _]; contexts.tables().len()];
+        for (table, slots) in contexts.tables().iter().zip(&mut decode) {
+            if table.certain().is_none() {
+                fill_slots(table, slots);
+            }
+        }
+        PreparedTables { decode, ..PreparedTables::for_costs(contexts) }
     }
 
     pub fn new(contexts: ContextTables) -> Self {
-        let decode =
-            contexts.tables().iter().map(|table| table.certain().is_none().then(|| DecodeTable::new(table))).collect();
-        PreparedTables { decode, ..PreparedTables::for_encoding(contexts) }
+        let encode = contexts.tables().iter().map(encode_table).collect();
+        PreparedTables { encode, ..PreparedTables::for_decoding(contexts) }
+    }
+
+    fn for_costs(contexts: ContextTables) -> Self {
+        let costs = contexts.tables().iter().map(|table| table.costs()).collect();
+        let special = contexts.tables().iter().map(first_special).collect();
+        PreparedTables { contexts, costs, encode: Vec::new(), special, decode: Vec::new() }
+    }
+
+    /// Whether a token of the table may have raw bits.
+    fn may_be_wide(&self, number: u8) -> bool {
+        let table = &self.contexts.tables()[usize::from(number)];
+        (FIRST_WITH_RAW_BITS..TOKENS as u8).any(|token| table.frequency(token) > 0)
     }
 
     /// What an index costs in a table, in units of 2^-16 bits, raw bits included.
@@ -65,35 +87,23 @@ fn first_special(table: &FrequencyTable) -> u8 {
 /// Working memory for chunks; one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct OrderZeroScratch {
-    tokens: Vec<u8>,
+    /// Tokens of blocks with escapes.
+    escaped: Vec<u8>,
     runs: Vec<Run>,
     raw: BitWriter,
     words: Vec<u16>,
+    /// The chunk, where its indices come or go as such.
+    tokens: TokenBlocks,
 }
-
-/// Tokens decoded at a time: they and their indices stay in the first cache.
-const PIECE: usize = 4096;
-/// Fewer tokens than this are looked at one by one.
-const FEW: usize = 256;
 
 /// Calls `visit` with the position of every token from `first` on, in order.
-fn for_each_from(first: u8, tokens: &mut [u8], mut visit: impl FnMut(usize, &mut u8)) {
+fn for_each_from(first: u8, tokens: &[u8], mut visit: impl FnMut(usize, u8)) {
     const STEP: usize = 64;
-    for (i, tokens) in tokens.chunks_mut(STEP).enumerate() {
+    for (i, tokens) in tokens.chunks(STEP).enumerate() {
         if tokens.iter().fold(0, |most, &token| most.max(token)) >= first {
-            tokens.iter_mut().enumerate().filter(|(_, t)| **t >= first).for_each(|(j, t)| visit(i * STEP + j, t));
+            tokens.iter().enumerate().filter(|(_, t)| **t >= first).for_each(|(j, &t)| visit(i * STEP + j, t));
         }
     }
-}
-
-/// What tokens cost in a table, in units of 2^-16 bits.
-fn cost_of(isa: Isa, tokens: &[u8], costs: &[u32; TOKENS]) -> u64 {
-    if tokens.len() < FEW {
-        return tokens.iter().map(|&token| u64::from(costs[usize::from(token)])).sum();
-    }
-    let mut counts = [0; TOKENS];
-    count_tokens(isa, tokens, &mut counts);
-    counts.iter().zip(costs).map(|(&count, &cost)| u64::from(count) * u64::from(cost)).sum()
 }
 
 /// The channels of a chunk in stretches that share a table, or are dropped, each with its table.
@@ -121,40 +131,77 @@ pub(crate) fn encode_chunk(
     scratch: &mut OrderZeroScratch,
     out: &mut Vec<u8>,
 ) {
-    let OrderZeroScratch { tokens, runs, raw, words } = scratch;
+    let mut tokens = std::mem::take(&mut scratch.tokens);
+    tokens.of_indices(&quantizer.layout, indices);
+    encode_tokens(quantizer, prepared, first_channel, &tokens, scratch, out);
+    scratch.tokens = tokens;
+}
+
+/// As [`encode_chunk`], from tokens.
+pub(crate) fn encode_tokens(
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedTables,
+    first_channel: usize,
+    blocks: &TokenBlocks,
+    scratch: &mut OrderZeroScratch,
+    out: &mut Vec<u8>,
+) {
+    let OrderZeroScratch { escaped, runs, raw, words, .. } = scratch;
     let isa = Isa::current();
-    tokens.resize(indices.values().len(), 0);
+    escaped.clear();
     runs.clear();
     raw.clear();
-    let (mut cost, mut end) = (0u64, 0);
+    let all = blocks.tokens();
+    let mut cost = 0u64;
     for subband in 0..quantizer.layout.blocks.len() {
-        let channels = first_channel..first_channel + indices.channels();
+        let channels = first_channel..first_channel + blocks.channels();
         for (channels, number) in stretches(quantizer, &prepared.contexts, subband, channels) {
             let slots = channels.start - first_channel..channels.end - first_channel;
-            let block = indices.blocks(&quantizer.layout, subband, slots);
-            let Some(number) = number.filter(|_| !block.is_empty()) else { continue };
+            let range = blocks.range(&quantizer.layout, subband, slots);
+            let Some(number) = number.filter(|_| !range.is_empty()) else { continue };
             let table = &prepared.contexts.tables()[usize::from(number)];
-            let own = &mut tokens[end..end + block.len()];
-            let special = prepared.special[usize::from(number)];
-            if tokens_of(isa, block, own) >= special {
-                for_each_from(special, own, |i, token| {
-                    *token = token_of(table, block[i]);
-                    debug_assert!(table.frequency(*token) > 0, "tables of a stream hold all its tokens");
-                    if raw_bits(*token) > 0 {
-                        raw.write(raw_value(block[i], *token), raw_bits(*token));
-                    }
-                });
+            let mut counts = [0; TOKENS];
+            count_tokens(isa, &all[range.clone()], &mut counts);
+            let costs = &prepared.costs[usize::from(number)];
+            let mut run = Run { table: number, start: range.start, length: range.len() };
+            if counts[usize::from(prepared.special[usize::from(number)])..].iter().any(|&count| count > 0) {
+                run.start = all.len() + escaped.len();
+                let indices = |i| blocks.wide_indices()[range.start + i];
+                escape(table, &all[range.clone()], indices, escaped, raw);
             }
             if table.certain().is_none() {
-                cost += cost_of(isa, own, &prepared.costs[usize::from(number)]);
-                runs.push(Run { table: number, length: block.len() });
-                end += block.len();
+                let priced = counts.iter().zip(costs).map(|(&count, &cost)| u64::from(count) * u64::from(cost));
+                cost += priced.sum::<u64>();
+                runs.push(run);
             }
         }
     }
-    let lane_bits = lane_bits_for(cost >> COST_BITS);
+    let lane_bits = many_lane_bits_for(cost >> COST_BITS);
     begin_payload(lane_bits, 0, raw.finish(), out);
-    RansEncoder { tables: &prepared.encode }.encode(runs, &tokens[..end], lane_bits, words, out);
+    RansEncoder { tables: &prepared.encode }.encode(runs, [all, escaped], lane_bits, words, out);
+}
+
+/// Appends the tokens of a block as a table codes them, with escapes for those that have no share, and writes raw bits.
+/// `index` has those of tokens with raw bits.
+fn escape(
+    table: &FrequencyTable,
+    tokens: &[u8],
+    index: impl Fn(usize) -> i32,
+    escaped: &mut Vec<u8>,
+    raw: &mut BitWriter,
+) {
+    let first = first_special(table);
+    let start = escaped.len();
+    escaped.extend_from_slice(tokens);
+    for_each_from(first, tokens, |i, token| {
+        let index = if token < FIRST_WITH_RAW_BITS { index_from_raw(token, 0) } else { index(i) };
+        let token = if table.frequency(token) > 0 { token } else { ESCAPE };
+        debug_assert!(table.frequency(token) > 0, "tables of a stream hold all its tokens");
+        escaped[start + i] = token;
+        if raw_bits(token) > 0 {
+            raw.write(raw_value(index, token), raw_bits(token));
+        }
+    });
 }
 
 /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
@@ -166,34 +213,58 @@ pub(crate) fn decode_chunk(
     scratch: &mut OrderZeroScratch,
     indices: &mut IndexBlocks,
 ) -> Result<()> {
-    let PayloadParts { lane_bits, raw, words, .. } = PayloadParts::of(payload, 0)?;
-    let mut raw_reader = BitReader::new(raw);
-    let mut decoder = RansDecoder::new(words, lane_bits)?;
+    let mut tokens = std::mem::take(&mut scratch.tokens);
+    tokens.reset(&quantizer.layout, indices.channels());
+    let result = decode_tokens(payload, quantizer, prepared, first_channel, scratch, &mut tokens);
+    if result.is_ok() {
+        tokens.to_indices(&quantizer.layout, indices);
+    }
+    scratch.tokens = tokens;
+    result
+}
 
-    let isa = Isa::current();
-    scratch.tokens.resize(PIECE.max(scratch.tokens.len()), 0);
-    for subband in 0..quantizer.layout.blocks.len() {
-        let channels = first_channel..first_channel + indices.channels();
-        for (channels, number) in stretches(quantizer, &prepared.contexts, subband, channels) {
-            let slots = channels.start - first_channel..channels.end - first_channel;
-            let block = indices.blocks_mut(&quantizer.layout, subband, slots);
-            let Some(number) = number.map(usize::from) else {
-                block.fill(0);
-                continue;
-            };
-            for block in block.chunks_mut(PIECE) {
-                let tokens = &mut scratch.tokens[..block.len()];
-                match &prepared.decode[number] {
-                    Some(table) => decoder.decode(table, tokens)?,
-                    None => tokens.fill(prepared.contexts.tables()[number].certain().expect("a certain token")),
+/// As [`decode_chunk`], into blocks of tokens.
+pub(crate) fn decode_tokens(
+    payload: &[u8],
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedTables,
+    first_channel: usize,
+    scratch: &mut OrderZeroScratch,
+    blocks: &mut TokenBlocks,
+) -> Result<()> {
+    let PayloadParts { lane_bits, raw, words, .. } = PayloadParts::of(payload, 0)?;
+    let mut decoder = RansDecoder::new(words, lane_bits)?;
+    let (layout, channels) = (&quantizer.layout, blocks.channels());
+    let each_stretch = |subband| {
+        stretches(quantizer, &prepared.contexts, subband, first_channel..first_channel + channels)
+            .map(move |(channels, number)| (channels.start - first_channel..channels.end - first_channel, number))
+    };
+
+    // What is not coded, and where the rest goes.
+    scratch.runs.clear();
+    for subband in 0..layout.blocks.len() {
+        for (slots, number) in each_stretch(subband) {
+            let range = blocks.range(layout, subband, slots);
+            let certain = number.map(|number| prepared.contexts.tables()[usize::from(number)].certain());
+            match (number, certain) {
+                (Some(number), Some(None)) => {
+                    scratch.runs.push(Run { table: number, start: range.start, length: range.len() });
                 }
-                if indices_of(isa, tokens, block) >= FIRST_WITH_RAW_BITS {
-                    read_raw_bits(tokens, block, &mut raw_reader)?;
-                }
+                (_, certain) => blocks.tokens_mut()[range].fill(certain.flatten().unwrap_or(0)),
             }
         }
     }
+    decoder.decode(&prepared.decode, &scratch.runs, blocks.tokens_mut())?;
     decoder.finish()?;
+
+    let mut raw_reader = BitReader::new(raw);
+    for subband in 0..layout.blocks.len() {
+        for (slots, number) in each_stretch(subband) {
+            if number.is_some_and(|number| prepared.may_be_wide(number)) {
+                read_raw_bits(layout, subband, slots, blocks, &mut raw_reader)?;
+            }
+        }
+    }
     if raw_reader.finish()? != raw.len() {
         return Err(Error::corrupt("a chunk has more raw bits than its tokens ask for"));
     }
@@ -201,13 +272,25 @@ pub(crate) fn decode_chunk(
 }
 
 /// Puts the indices of tokens with raw bits into place.
-fn read_raw_bits(tokens: &mut [u8], block: &mut [i32], reader: &mut BitReader) -> Result<()> {
+fn read_raw_bits(
+    layout: &SubbandLayout,
+    subband: usize,
+    slots: Range<usize>,
+    blocks: &mut TokenBlocks,
+    reader: &mut BitReader,
+) -> Result<()> {
+    let range = blocks.range(layout, subband, slots.clone());
+    if largest_token(Isa::current(), &blocks.tokens()[range.clone()]) < FIRST_WITH_RAW_BITS {
+        return Ok(());
+    }
+    blocks.mark_wide(subband, slots, range.clone());
+    let (tokens, indices) = blocks.widen(range);
     let mut result = Ok(());
-    for_each_from(FIRST_WITH_RAW_BITS, tokens, |i, &mut token| {
+    for_each_from(FIRST_WITH_RAW_BITS, tokens, |i, token| {
         if result.is_ok() {
-            result = reader.read(raw_bits(token)).map(|raw| block[i] = index_from_raw(token, raw));
-            if result.is_ok() && block[i].unsigned_abs() > MAX_MAGNITUDE {
-                result = Err(Error::corrupt(format!("the index {} is beyond {MAX_MAGNITUDE}", block[i])));
+            result = reader.read(raw_bits(token)).map(|raw| indices[i] = index_from_raw(token, raw));
+            if result.is_ok() && indices[i].unsigned_abs() > MAX_MAGNITUDE {
+                result = Err(Error::corrupt(format!("the index {} is beyond {MAX_MAGNITUDE}", indices[i])));
             }
         }
     });
@@ -310,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_within_one_percent_of_their_entropy() {
+    fn payloads_are_near_their_entropy() {
         for step in [0.05, 0.3, 0.8, 1.5] {
             for shape in [[16, 32, 32], [17, 31, 33], [64, 56, 56]] {
                 let (payload, entropy) = payload_and_entropy(shape, step);
@@ -318,7 +401,8 @@ mod tests {
                     "{shape:?} step {step}: {payload} bytes, entropy {entropy:.1}, +{:.2}%",
                     100.0 * (payload / entropy - 1.0)
                 );
-                assert!(payload <= entropy * 1.01, "{shape:?} {step}: {payload} {entropy}");
+                // Tables take 0.1 to 0.3%, many lanes the rest.
+                assert!(payload <= entropy * 1.015, "{shape:?} {step}: {payload} {entropy}");
             }
             let (payload, entropy) = payload_and_entropy([64, 8, 8], step);
             println!("[64, 8, 8] step {step}: {payload} bytes, entropy {entropy:.1}");

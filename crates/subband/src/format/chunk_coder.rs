@@ -3,13 +3,17 @@
 use super::activity_chunk::{
     ActivityScratch, PreparedActivity, activity_costs, decode_activity_chunk, encode_activity_chunk, trade_activity,
 };
-use super::chunk::{OrderZeroScratch, PreparedTables, decode_chunk, encode_chunk, order_zero_costs, trade_order_zero};
+use super::chunk::{
+    OrderZeroScratch, PreparedTables, decode_chunk, decode_tokens, encode_chunk, encode_tokens, order_zero_costs,
+    trade_order_zero,
+};
 use super::mixing_chunk::{decode_mixing_chunk, encode_mixing_chunk, mixing_costs, trade_mixing};
 use crate::entropy::{ActivityModel, ContextTables};
 use crate::error::Result;
 use crate::mixing::{MixingModel, MixingScratch};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
+use crate::token_blocks::TokenBlocks;
 
 /// What codes the indices of chunks, as streams and profiles hold it.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +93,14 @@ impl ChunkCoder {
         }
     }
 
+    /// For decoding and costs only: encoding tables are left out.
+    pub fn for_decoding(model: EntropyModel) -> Self {
+        match model {
+            EntropyModel::OrderZero(tables) => ChunkCoder::OrderZero(PreparedTables::for_decoding(tables)),
+            model => Self::new(model),
+        }
+    }
+
     pub fn payload_kind(&self) -> PayloadKind {
         match self {
             ChunkCoder::OrderZero(_) => PayloadKind::OrderZero,
@@ -126,6 +138,37 @@ impl ChunkCoder {
                 encode_mixing_chunk(quantizer, model, first_channel, indices, &mut scratch.mixing, out);
             }
         }
+    }
+
+    /// Whether chunks are coded from tokens: [`ChunkCoder::encode_tokens`] and [`ChunkCoder::decode_tokens`] are for those.
+    pub fn codes_tokens(&self) -> bool {
+        matches!(self, ChunkCoder::OrderZero(_))
+    }
+
+    /// As [`ChunkCoder::encode`].
+    pub fn encode_tokens(
+        &self,
+        quantizer: &PlaneQuantizer,
+        first_channel: usize,
+        tokens: &TokenBlocks,
+        scratch: &mut ChunkScratch,
+        out: &mut Vec<u8>,
+    ) {
+        let ChunkCoder::OrderZero(prepared) = self else { unreachable!("only order-0 payloads are coded from tokens") };
+        encode_tokens(quantizer, prepared, first_channel, tokens, &mut scratch.order_zero, out);
+    }
+
+    /// As [`ChunkCoder::decode`].
+    pub fn decode_tokens(
+        &self,
+        payload: &[u8],
+        quantizer: &PlaneQuantizer,
+        first_channel: usize,
+        scratch: &mut ChunkScratch,
+        tokens: &mut TokenBlocks,
+    ) -> Result<()> {
+        let ChunkCoder::OrderZero(prepared) = self else { unreachable!("only order-0 payloads are coded from tokens") };
+        decode_tokens(payload, quantizer, prepared, first_channel, &mut scratch.order_zero, tokens)
     }
 
     /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
@@ -208,7 +251,7 @@ mod tests {
     use super::*;
     use crate::coding::Coding;
     use crate::effort::Effort;
-    use crate::plane::PlaneBuffers;
+    use crate::plane::{Piece, PlaneBuffers};
     use crate::quantize::Steps;
     use crate::stream_model::choose_model;
     use crate::wavelet::Wavelet;
@@ -228,7 +271,8 @@ mod tests {
             let map: Vec<f32> =
                 (0..plane).map(|i| ((i * (channel + 7)) as f32 * 0.37).sin() + (i % 11) as f32 * 0.1).collect();
             quantizer.forward(channel, &map, channel, &mut buffers, &mut rounded);
-            quantizer.scaled_magnitudes(channel, channel, channels, &buffers, &mut scaled);
+            let piece = Piece { slots: channel..channel + 1, rows: 0..height };
+            quantizer.scaled_magnitudes(channel, &piece, channels, &map, &mut buffers, &mut scaled);
         }
         for effort in Effort::ALL {
             let model = choose_model(&quantizer, channels, &[(0, &rounded)], effort);

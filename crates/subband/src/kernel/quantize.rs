@@ -4,7 +4,7 @@
 use crate::kernel::multiversion;
 
 /// Above any index that a coding may produce, and exact in f32.
-const OUT_OF_RANGE: f32 = (1 << 25) as f32;
+pub(super) const OUT_OF_RANGE: f32 = (1 << 25) as f32;
 
 /// What [`quantize`] does with a coefficient.
 #[derive(Debug, Clone, Copy)]

@@ -43,6 +43,41 @@ pub(crate) fn decode_rounds(
     }
 }
 
+/// Decodes one round of 32 lanes whose tokens, each with the number of its table, come from several tables, into `tokens`.
+/// `false` if `words` may not suffice; nothing is done then.
+pub(crate) fn decode_mixed_round(
+    isa: Isa,
+    tables: &[Slots],
+    states: &mut [u32; 32],
+    numbers: &[u8; 32],
+    words: &[u8],
+    end: &mut usize,
+    tokens: &mut [u8; 32],
+) -> bool {
+    assert!(*end <= words.len() && numbers.iter().all(|&number| usize::from(number) < tables.len()));
+    if *end < 2 * 32 {
+        return false;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if isa.level() >= Level::Avx2 {
+        // SAFETY: the `Isa` of a level only exists where the CPU has its features; the rest was checked.
+        unsafe { avx2_mixed(tables, states, numbers, words, end, tokens) };
+        return true;
+    }
+    let _ = (isa, Level::Avx2);
+    for ((x, token), &number) in states.iter_mut().zip(tokens).zip(numbers) {
+        let slot = tables[usize::from(number)][(*x & 4095) as usize];
+        *token = slot as u8;
+        *x = (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095);
+        if *x < LOW {
+            let word = [words[*end - 2], words[*end - 1]];
+            *x = *x << 16 | u32::from(u16::from_le_bytes(word));
+            *end -= 2;
+        }
+    }
+    true
+}
+
 fn plain<const LANES: usize>(
     slots: &Slots,
     states: &mut [u32; 32],
@@ -149,6 +184,39 @@ static WORD_OF_LANE: [[u8; 8]; 256] = {
     table
 };
 
+/// A step of eight lanes with their slots; `words` points behind the unread ones, of which there are eight or more. Returns
+/// the states, the tokens in the low bytes, and how many words were taken.
+///
+/// # Safety
+/// The words are there.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt")]
+#[inline]
+unsafe fn avx2_step(
+    x: std::arch::x86_64::__m256i,
+    slot: std::arch::x86_64::__m256i,
+    words: *const u8,
+) -> (std::arch::x86_64::__m256i, std::arch::x86_64::__m128i, usize) {
+    use std::arch::x86_64::*;
+    let bytes = _mm256_setr_epi8(
+        0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1,
+        -1, -1, -1,
+    );
+    let packed = _mm256_shuffle_epi8(slot, bytes);
+    let packed = _mm_or_si128(_mm256_castsi256_si128(packed), _mm256_extracti128_si256::<1>(packed));
+    let y = _mm256_mullo_epi32(_mm256_srli_epi32::<20>(slot), _mm256_srli_epi32::<12>(x));
+    let y = _mm256_add_epi32(y, _mm256_and_si256(_mm256_srli_epi32::<8>(slot), _mm256_set1_epi32(4095)));
+    // Below 2^16: the upper half is zero.
+    let empty = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(y), _mm256_setzero_si256());
+    let bits = _mm256_movemask_ps(_mm256_castsi256_ps(empty)) as usize & 255;
+    // SAFETY: eight bytes of the table, and eight words.
+    let (order, next) =
+        unsafe { (_mm_loadl_epi64(WORD_OF_LANE[bits].as_ptr().cast()), _mm_loadu_si128(words.sub(16).cast())) };
+    let words = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(next), _mm256_cvtepu8_epi32(order));
+    let filled = _mm256_or_si256(_mm256_slli_epi32::<16>(y), words);
+    (_mm256_blendv_epi8(y, filled, empty), packed, bits.count_ones() as usize)
+}
+
 /// As [`plain`] with `8 * VECTORS` lanes; the words of the lanes that need one come by a table of permutations.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,popcnt")]
@@ -163,10 +231,6 @@ fn avx2<const VECTORS: usize>(
     assert!(*end <= words.len());
     let lanes = 8 * VECTORS;
     let mask = _mm256_set1_epi32(4095);
-    let bytes = _mm256_setr_epi8(
-        0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1,
-        -1, -1, -1,
-    );
     // SAFETY: 32 states are 4 vectors.
     let mut x: [__m256i; VECTORS] =
         std::array::from_fn(|v| unsafe { _mm256_loadu_si256(states[8 * v..].as_ptr().cast()) });
@@ -180,24 +244,13 @@ fn avx2<const VECTORS: usize>(
         for (x, tokens) in x.iter_mut().zip(tokens.as_chunks_mut::<8>().0) {
             // SAFETY: indices are below 4096. A round begins with at least `2 * lanes` bytes before `at`, and a vector
             // takes at most 16 of them. The tokens are 8.
-            let (slot, next) = unsafe {
+            unsafe {
                 let slot = _mm256_i32gather_epi32::<4>(slots.as_ptr().cast(), _mm256_and_si256(*x, mask));
-                let packed = _mm256_shuffle_epi8(slot, bytes);
-                let packed = _mm_or_si128(_mm256_castsi256_si128(packed), _mm256_extracti128_si256::<1>(packed));
+                let (next, packed, taken) = avx2_step(*x, slot, words.as_ptr().add(at));
                 _mm_storel_epi64(tokens.as_mut_ptr().cast(), packed);
-                (slot, _mm_loadu_si128(words.as_ptr().add(at - 16).cast()))
-            };
-            let y = _mm256_mullo_epi32(_mm256_srli_epi32::<20>(slot), _mm256_srli_epi32::<12>(*x));
-            let y = _mm256_add_epi32(y, _mm256_and_si256(_mm256_srli_epi32::<8>(slot), mask));
-            // Below 2^16: the upper half is zero.
-            let empty = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(y), _mm256_setzero_si256());
-            let bits = _mm256_movemask_ps(_mm256_castsi256_ps(empty)) as usize & 255;
-            // SAFETY: eight bytes.
-            let order = unsafe { _mm_loadl_epi64(WORD_OF_LANE[bits].as_ptr().cast()) };
-            let words = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(next), _mm256_cvtepu8_epi32(order));
-            let filled = _mm256_or_si256(_mm256_slli_epi32::<16>(y), words);
-            *x = _mm256_blendv_epi8(y, filled, empty);
-            at -= 2 * bits.count_ones() as usize;
+                *x = next;
+                at -= 2 * taken;
+            }
         }
     }
     for (v, x) in x.iter().enumerate() {
@@ -206,4 +259,33 @@ fn avx2<const VECTORS: usize>(
     }
     *end = at;
     rounds * lanes
+}
+
+/// # Safety
+/// The numbers are of tables that are there, and `end` is within `words` and at least 64.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,popcnt")]
+unsafe fn avx2_mixed(
+    tables: &[Slots],
+    states: &mut [u32; 32],
+    numbers: &[u8; 32],
+    words: &[u8],
+    end: &mut usize,
+    tokens: &mut [u8; 32],
+) {
+    use std::arch::x86_64::*;
+    let mask = _mm256_set1_epi32(4095);
+    for (v, tokens) in tokens.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        // SAFETY: eight numbers and states; a table has 4096 slots; words as in [`avx2`].
+        unsafe {
+            let number = _mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers[8 * v..].as_ptr().cast()));
+            let x = _mm256_loadu_si256(states[8 * v..].as_ptr().cast());
+            let place = _mm256_add_epi32(_mm256_slli_epi32::<12>(number), _mm256_and_si256(x, mask));
+            let slot = _mm256_i32gather_epi32::<4>(tables.as_ptr().cast(), place);
+            let (next, packed, taken) = avx2_step(x, slot, words.as_ptr().add(*end));
+            _mm_storel_epi64(tokens.as_mut_ptr().cast(), packed);
+            _mm256_storeu_si256(states[8 * v..].as_mut_ptr().cast(), next);
+            *end -= 2 * taken;
+        }
+    }
 }

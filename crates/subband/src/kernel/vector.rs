@@ -61,6 +61,53 @@ unsafe impl Vector for f32 {
     }
 }
 
+/// Eight floats without an instruction set of their own, for kernels that want vectors of eight.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Eight([f32; 8]);
+
+// SAFETY: no instruction set is needed.
+unsafe impl Vector for Eight {
+    const N: usize = 8;
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Eight(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        Eight([x; 8])
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Eight(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Eight(std::array::from_fn(|i| self.0[i] - other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Eight(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn deinterleave(self, next: Self) -> (Self, Self) {
+        let at = |i: usize| if i < 8 { self.0[i] } else { next.0[i - 8] };
+        (Eight(std::array::from_fn(|i| at(2 * i))), Eight(std::array::from_fn(|i| at(2 * i + 1))))
+    }
+    #[inline(always)]
+    unsafe fn interleave(self, odd: Self) -> (Self, Self) {
+        let at = |i: usize| if i.is_multiple_of(2) { self.0[i / 2] } else { odd.0[i / 2] };
+        (Eight(std::array::from_fn(at)), Eight(std::array::from_fn(|i| at(i + 8))))
+    }
+    #[inline(always)]
+    unsafe fn clamp_at_zero(self) -> Self {
+        Eight(self.0.map(|x| if x > 0.0 { x } else { 0.0 }))
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;

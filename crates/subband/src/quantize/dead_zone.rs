@@ -15,6 +15,11 @@ impl IndexRange {
         let half = 1 << (bits - 1);
         IndexRange { min: -half, max: half - 1 }
     }
+
+    /// Whether no index of a token without raw bits is beyond.
+    pub fn holds_tokens_without_raw_bits(self) -> bool {
+        self.max >= 15
+    }
 }
 
 /// `index = sign(x) * floor(|x| / step + rounding)`, clamped to `range`; returns how many were clamped.
@@ -28,8 +33,12 @@ pub(crate) fn quantize(
     range: IndexRange,
     indices: &mut [i32],
 ) -> usize {
-    let constants = QuantizerConstants { inverse: 1.0 / step, rounding, range: [range.min, range.max] };
-    kernel::quantize(Isa::current(), constants, coefficients, indices)
+    kernel::quantize(Isa::current(), constants(step, rounding, range), coefficients, indices)
+}
+
+/// What the kernels take.
+pub(crate) fn constants(step: f32, rounding: f32, range: IndexRange) -> QuantizerConstants {
+    QuantizerConstants { inverse: 1.0 / step, rounding, range: [range.min, range.max] }
 }
 
 /// `x = sign(k) * (|k| - shift) * step`; 0 stays 0. `shift` moves the point of reconstruction from the

@@ -15,7 +15,10 @@ const STEP_RANGE: std::ops::RangeInclusive<f32> = 1e-30..=1e30;
 
 /// The best attempt that meets `target`: the coarsest step for targets of quality, the finest for a
 /// target of size. `attempt(step, measure_error)` compresses the tensor.
-pub(crate) fn search_step(target: &Target, attempt: impl Fn(f32, bool) -> Result<Compressed>) -> Result<Compressed> {
+pub(crate) fn search_step(
+    target: &Target,
+    mut attempt: impl FnMut(f32, bool) -> Result<Compressed>,
+) -> Result<Compressed> {
     let (measure, first) = match target {
         Target::MaxError(bound) => (true, *bound as f32),
         Target::Psnr(_) => (true, 1.0),

@@ -110,8 +110,8 @@ fn s_transform_inverse(low: &mut [i32], high: &mut [i32], _lanes: usize) {
 
 // LeGall 5/3. The float form is scaled by sqrt(2) and its inverse, which brings the synthesis norms near 1.
 
-pub(super) const PREDICT_53: f32 = -0.5;
-pub(super) const UPDATE_53: f32 = 0.25;
+pub(crate) const PREDICT_53: f32 = -0.5;
+pub(crate) const UPDATE_53: f32 = 0.25;
 
 fn legall_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
     predict(high, low, lanes, |h, a, b| h + PREDICT_53 * (a + b));
@@ -139,13 +139,13 @@ fn legall_reversible_inverse(low: &mut [i32], high: &mut [i32], lanes: usize) {
 
 // CDF 9/7, ITU-T T.800 table F.4; K is 1.230174105. The low-pass DC gain is sqrt(2).
 
-pub(super) const ALPHA: f32 = -1.586_134_3;
-pub(super) const BETA: f32 = -0.052_980_12;
-pub(super) const GAMMA: f32 = 0.882_911_1;
-pub(super) const DELTA: f32 = 0.443_506_85;
+pub(crate) const ALPHA: f32 = -1.586_134_3;
+pub(crate) const BETA: f32 = -0.052_980_12;
+pub(crate) const GAMMA: f32 = 0.882_911_1;
+pub(crate) const DELTA: f32 = 0.443_506_85;
 /// sqrt(2) / K and its inverse.
-pub(super) const LOW_SCALE: f32 = 1.149_604_4;
-pub(super) const HIGH_SCALE: f32 = 0.869_864_4;
+pub(crate) const LOW_SCALE: f32 = 1.149_604_4;
+pub(crate) const HIGH_SCALE: f32 = 0.869_864_4;
 
 fn cdf97_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
     predict(high, low, lanes, |h, a, b| h + ALPHA * (a + b));
@@ -168,13 +168,13 @@ fn cdf97_inverse(low: &mut [f32], high: &mut [f32], lanes: usize) {
 // Daubechies db2 with periodic extension. A signal of odd length is split into its first n - 1 samples,
 // which wrap around among themselves, and the last one, which joins the low-pass samples times sqrt(2).
 
-pub(super) const SQRT_3: f32 = 1.732_050_8;
+pub(crate) const SQRT_3: f32 = 1.732_050_8;
 /// sqrt(3) / 4 and (sqrt(3) - 2) / 4.
-pub(super) const DB2_A: f32 = 0.433_012_7;
-pub(super) const DB2_B: f32 = -0.066_987_3;
+pub(crate) const DB2_A: f32 = 0.433_012_7;
+pub(crate) const DB2_B: f32 = -0.066_987_3;
 /// (sqrt(3) - 1) / sqrt(2) and (sqrt(3) + 1) / sqrt(2), each the other's inverse.
-pub(super) const DB2_LOW: f32 = 0.517_638_1;
-pub(super) const DB2_HIGH: f32 = 1.931_851_6;
+pub(crate) const DB2_LOW: f32 = 0.517_638_1;
+pub(crate) const DB2_HIGH: f32 = 1.931_851_6;
 
 /// `target[i] = step(target[i], source[i], source[i + shift])` around the circle, `shift` = 1 or -1
 /// sample.
