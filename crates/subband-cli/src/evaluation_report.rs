@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use subband_nn::evaluate::{Evaluation, Rates};
+use subband::Rates;
+use subband_nn::evaluate::Evaluation;
 use subband_onnx::{Measured, ModelEvaluation};
 
 use crate::{onnx, table};

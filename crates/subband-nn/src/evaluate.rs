@@ -1,15 +1,12 @@
 //! Evaluation: accuracy and bytes with every map really compressed and decompressed on the way.
 
-mod coded_map;
-mod order_zero;
 mod report;
 
 use std::time::Instant;
 
-use subband::{Effort, Profile};
+use subband::{CodedTaps, Effort, Profile, Totals, Worker};
 
-pub use coded_map::{CodedMap, CodedTaps, Totals, Worker};
-pub use report::{Evaluation, Rates, TapReport};
+pub use report::Evaluation;
 
 use crate::calibrate::{batch_size, check_images};
 use crate::data::{Dataset, Skipped};
@@ -64,6 +61,20 @@ impl EvaluateOptions {
     pub fn with_rdo(mut self, lambda: f32) -> Self {
         self.rdo = lambda;
         self
+    }
+
+    /// The taps of `profile`, prepared for these options; `sites` are the name and `[C, H, W]` of every map of the network.
+    ///
+    /// # Errors
+    /// As [`CodedTaps::new`].
+    pub fn coded_taps<'a>(
+        &self,
+        network: &str,
+        sites: impl Iterator<Item = (&'a str, [usize; 3])> + Clone,
+        profile: &Profile,
+    ) -> Result<CodedTaps> {
+        let taps = CodedTaps::new(network, sites, profile)?.with_effort(self.effort).with_rdo(self.rdo)?;
+        Ok(taps.with_self_contained(self.self_contained))
     }
 
     /// With or without the self-contained rate.
@@ -129,7 +140,7 @@ fn run(
 ) -> Result<Pass> {
     check_images(network, data)?;
     let sites = network.sites().iter().map(|site| (site.name.as_str(), site.shape));
-    let taps = CodedTaps::new(network.kind().name(), sites, profile, options)?;
+    let taps = options.coded_taps(network.kind().name(), sites, profile)?;
     let mut pass = Pass {
         totals: vec![Totals::default(); taps.len()],
         workers: one_per_thread(|| Ok(Worker::new(&taps)))?,
@@ -158,7 +169,7 @@ fn run(
                 return Ok(map);
             };
             let (decoded, coded) =
-                for_each_image(map, workers, |worker, map, decoded| taps.code(tap, worker, map, decoded))?;
+                for_each_image(map, workers, |worker, map, decoded| Ok(taps.code(tap, worker, map, decoded)?))?;
             for map in coded {
                 totals[tap].add(&map);
             }

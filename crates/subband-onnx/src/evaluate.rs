@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use subband::Profile;
+use subband::{Profile, Rates, Totals, Worker};
 use subband_nn::Progress;
 use subband_nn::data::Skipped;
-use subband_nn::evaluate::{CodedTaps, EvaluateOptions, Rates, Totals, Worker};
+use subband_nn::evaluate::EvaluateOptions;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -77,7 +77,7 @@ pub fn evaluate(
     let Runnable { model, engine, candidates } = *network;
     let sites = planes_of(profile, candidates, layout)?;
     let shapes = profile.taps().iter().zip(&sites).map(|(tap, planes)| (tap.name(), planes.shape));
-    let coded = CodedTaps::new(model.name(), shapes, profile, options)?;
+    let coded = options.coded_taps(model.name(), shapes, profile)?;
     let names: Vec<String> = profile.taps().iter().map(|tap| tap.name().to_owned()).collect();
     let network = TappedNetwork::new(model, engine, &names)?;
     let mut workers = one_per_thread(|| Worker::new(&coded));

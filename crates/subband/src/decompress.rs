@@ -50,14 +50,14 @@ pub fn decompress(bytes: &[u8], options: &DecompressOptions) -> Result<Tensor> {
     Tensor::new(data, &stream.header.shape)
 }
 
-/// As [`decompress`], into elements of the caller, row-major, as many and of the type that the stream has; [`inspect`]
-/// tells them, and its shape. Working memory is kept for the next time.
+/// As [`decompress`], into elements of the caller, row-major, as many and of the type that the stream has;
+/// [`shape_of`] tells them. Working memory is kept for the next time.
 ///
 /// # Errors
 /// As [`decompress`], and `InvalidArgument` for another number of elements or another type. `elements` may then be partly
 /// written.
 ///
-/// [`inspect`]: crate::inspect
+/// [`shape_of`]: crate::shape_of
 ///
 /// # Examples
 /// ```
@@ -72,15 +72,7 @@ pub fn decompress(bytes: &[u8], options: &DecompressOptions) -> Result<Tensor> {
 pub fn decompress_into(bytes: &[u8], elements: &mut ElementsMut, options: &DecompressOptions) -> Result<()> {
     let stream = OpenStream::new(bytes, options)?;
     let geometry = stream.header.grid().geometry;
-    let (given, dtype) = (elements.len(), elements.dtype());
-    if (given, dtype) != (geometry.values(), stream.header.dtype) {
-        return Err(Error::invalid(format!(
-            "room for {given} elements of {dtype} was given: the stream has {} of {}, shape {:?}",
-            geometry.values(),
-            stream.header.dtype,
-            stream.header.shape
-        )));
-    }
+    stream.check_room(elements, &stream.header.shape)?;
     stream.decode(0..geometry.batch, 0..geometry.channels, elements.reborrow())
 }
 
@@ -91,16 +83,27 @@ pub fn decompress_into(bytes: &[u8], elements: &mut ElementsMut, options: &Decom
 /// As [`decompress`], and `InvalidArgument` for ranges beyond the tensor.
 pub fn read(bytes: &[u8], batch: Range<usize>, channels: Range<usize>, options: &DecompressOptions) -> Result<Tensor> {
     let stream = OpenStream::new(bytes, options)?;
-    let geometry = stream.header.grid().geometry;
-    for (name, range, size) in [("batch", &batch, geometry.batch), ("channel", &channels, geometry.channels)] {
-        if range.start > range.end || range.end > size {
-            return Err(Error::invalid(format!("{name} range {range:?} is not within 0..{size}")));
-        }
-    }
-    let shape = [batch.len(), channels.len(), geometry.height, geometry.width];
+    let shape = stream.part(&batch, &channels)?;
     let mut data = TensorData::zeros(stream.header.dtype, shape.iter().product());
     stream.decode(batch, channels, data.elements_mut())?;
     Tensor::new(data, &shape)
+}
+
+/// As [`read`], into elements of the caller, row-major; [`shape_of`](crate::shape_of) tells what there is to read.
+///
+/// # Errors
+/// As [`read`], and as [`decompress_into`] for elements that do not fit.
+pub fn read_into(
+    bytes: &[u8],
+    batch: Range<usize>,
+    channels: Range<usize>,
+    elements: &mut ElementsMut,
+    options: &DecompressOptions,
+) -> Result<()> {
+    let stream = OpenStream::new(bytes, options)?;
+    let shape = stream.part(&batch, &channels)?;
+    stream.check_room(elements, &shape)?;
+    stream.decode(batch, channels, elements.reborrow())
 }
 
 /// Working memory of a thread that decodes.
@@ -151,6 +154,29 @@ impl<'a> OpenStream<'a> {
             chunks,
             header,
         })
+    }
+
+    /// The shape of some batch items and channels.
+    fn part(&self, batch: &Range<usize>, channels: &Range<usize>) -> Result<[usize; 4]> {
+        let geometry = self.header.grid().geometry;
+        for (name, range, size) in [("batch", batch, geometry.batch), ("channel", channels, geometry.channels)] {
+            if range.start > range.end || range.end > size {
+                return Err(Error::invalid(format!("{name} range {range:?} is not within 0..{size}")));
+            }
+        }
+        Ok([batch.len(), channels.len(), geometry.height, geometry.width])
+    }
+
+    fn check_room(&self, elements: &ElementsMut, shape: &[usize]) -> Result<()> {
+        let (given, dtype) = (elements.len(), elements.dtype());
+        let values: usize = shape.iter().product();
+        if (given, dtype) == (values, self.header.dtype) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "room for {given} elements of {dtype} was given: there are {values} of {}, shape {shape:?}",
+            self.header.dtype
+        )))
     }
 
     /// A chunk and its payload, whose checksum has been checked.

@@ -11,6 +11,7 @@ mod histogram;
 mod log2;
 mod magnitude;
 mod magnitude_table;
+mod order_zero;
 mod rans;
 mod symbol;
 
@@ -23,6 +24,7 @@ pub(crate) use frequency_table::FrequencyTable;
 pub(crate) use histogram::Histogram;
 pub(crate) use log2::{COST_BITS, log2};
 pub(crate) use magnitude::{CLASSES, class, read_rest, rest_bits, write_rest};
+pub(crate) use order_zero::OrderZero;
 pub(crate) use rans::{
     EncodeMagnitudes, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes, encode_table, fill_slots,
     lane_bits_for, many_lane_bits_for,

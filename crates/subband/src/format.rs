@@ -20,5 +20,6 @@ pub(crate) use coding::{read_coding, write_coding};
 pub(crate) use constants::{PROFILE_MAGIC, VERSION, VERSION_2, VERSION_3};
 pub(crate) use float_chunk::{begin_float_payload, read_float_payload};
 pub(crate) use header::{Chunk, ChunkGrid, Header, TableSource, chunk_checksum};
+pub use header::{StreamShape, shape_of};
 pub use limits::Limits;
 pub(crate) use packet::{open_packet, write_packet};

@@ -69,8 +69,12 @@ impl TapCodec {
 
     /// With another effort in compressing. A tap without what an effort codes with is coded with the next lower one.
     pub fn with_effort(mut self, effort: Effort) -> Self {
-        self.effort = effort;
+        self.set_effort(effort);
         self
+    }
+
+    pub(crate) fn set_effort(&mut self, effort: Effort) {
+        self.effort = effort;
     }
 
     /// With rate-distortion optimised indices in compressing: a bit is worth `lambda` squared steps of error, 0 (plain
@@ -79,9 +83,14 @@ impl TapCodec {
     /// # Errors
     /// `InvalidArgument` for a price out of range.
     pub fn with_rdo(mut self, lambda: f32) -> Result<Self> {
+        self.set_rdo(lambda)?;
+        Ok(self)
+    }
+
+    pub(crate) fn set_rdo(&mut self, lambda: f32) -> Result<()> {
         validate_rdo(lambda)?;
         self.rdo = lambda;
-        Ok(self)
+        Ok(())
     }
 
     /// The coder of the effort.

@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 use proptest::prelude::*;
 use subband::{
-    ChannelMask, Config, DType, DecompressOptions, Effort, ErrorKind, NonFinite, Steps, Target, Tensor, TensorData,
-    TensorView, Wavelet, compress, decompress, inspect, read,
+    ChannelMask, Config, DType, DecompressOptions, Effort, ElementsMut, ErrorKind, Limits, NonFinite, Steps, Target,
+    Tensor, TensorData, TensorView, Wavelet, compress, decompress, decompress_into, inspect, read, read_into, shape_of,
 };
 
 /// A ReLU-like map: smooth bumps, about half of the values zero. `seed` varies it.
@@ -200,6 +200,36 @@ fn parts_are_read_without_the_rest() {
     compressed.bytes[last] ^= 1;
     assert_eq!(as_f32(&read(&compressed.bytes, 1..3, 3..9, &options).unwrap()), expected);
     assert_eq!(decompress(&compressed.bytes, &options).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn memory_of_the_caller_is_decoded_into() {
+    let map = relu_map(&[3, 10, 8, 8], 5);
+    let view = TensorView::new(&map, &[3, 10, 8, 8]).unwrap();
+    let config = Config::default().with_target(Target::Step(0.1)).with_channels_per_chunk(4);
+    let bytes = compress(&view, &config).unwrap().bytes;
+    let options = DecompressOptions::default();
+    let found = shape_of(&bytes, &Limits::default()).unwrap();
+    assert_eq!((found.dtype, &found.shape[..], found.chunks), (DType::F32, &[3, 10, 8, 8][..], 9));
+    assert!(!found.from_profile);
+
+    let mut out = vec![f32::NAN; map.len()];
+    decompress_into(&bytes, &mut ElementsMut::F32(&mut out), &options).unwrap();
+    assert_eq!(out, as_f32(&decompress(&bytes, &options).unwrap()));
+    let mut part = vec![f32::NAN; 2 * 6 * 64];
+    read_into(&bytes, 1..3, 3..9, &mut ElementsMut::F32(&mut part), &options).unwrap();
+    assert_eq!(part, as_f32(&read(&bytes, 1..3, 3..9, &options).unwrap()));
+
+    let kind = |error: subband::Error| error.kind();
+    let too_short = decompress_into(&bytes, &mut ElementsMut::F32(&mut part), &options).map_err(kind);
+    assert_eq!(too_short, Err(ErrorKind::InvalidArgument));
+    let other_dtype = decompress_into(&bytes, &mut ElementsMut::I16(&mut vec![0; map.len()]), &options).map_err(kind);
+    assert_eq!(other_dtype, Err(ErrorKind::InvalidArgument));
+    for length in 0..bytes.len() - 1 {
+        if let Err(error) = shape_of(&bytes[..length], &Limits::default()) {
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{length}");
+        }
+    }
 }
 
 #[test]

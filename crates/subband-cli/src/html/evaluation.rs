@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use subband::Profile;
+use subband::{Rates, TapReport};
 use subband_nn::data::Skipped;
-use subband_nn::evaluate::{Evaluation, Rates, TapReport};
+use subband_nn::evaluate::Evaluation;
 use subband_onnx::ModelEvaluation;
 
 use super::page::{Block, Cell, Page, Section, Table};

@@ -85,6 +85,94 @@ impl ChunkGrid {
     }
 }
 
+/// The first fields of a header, and readers of what follows them.
+struct Opening<'a> {
+    version: u8,
+    flags: u8,
+    dtype: DType,
+    shape: Vec<usize>,
+    channels_per_chunk: usize,
+    /// The rest of the header.
+    body: ByteReader<'a>,
+    /// What follows the header.
+    rest: &'a [u8],
+}
+
+impl<'a> Opening<'a> {
+    /// The checksum is checked before the fields are read, so a flipped bit is told apart from a field out of range.
+    fn read_from(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
+        let mut outer = ByteReader::new(bytes, "stream header");
+        if bytes.len() >= 4 && bytes[..4] != STREAM_MAGIC {
+            return Err(Error::corrupt("this is no Subband stream: the first four bytes are wrong"));
+        }
+        outer.take(4)?;
+        let version = outer.u8()?;
+        if !(VERSION..=VERSION_3).contains(&version) {
+            return Err(Error::new(
+                ErrorKind::UnsupportedVersion,
+                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_3}"),
+            ));
+        }
+        let length = outer.varint()?;
+        let body = outer.take(length)?;
+        let covered = bytes.len() - outer.rest().len();
+        if outer.u32()? != crc32fast::hash(&bytes[..covered]) {
+            return Err(Error::corrupt("the checksum of the stream header does not match"));
+        }
+
+        let mut reader = ByteReader::new(body, "stream header");
+        let flags = reader.u8()?;
+        let known = match version {
+            VERSION => FROM_PROFILE,
+            VERSION_2 => FROM_PROFILE | ACTIVITY,
+            _ => FROM_PROFILE | ACTIVITY | MIXING,
+        };
+        let mixing = flags & MIXING != 0;
+        if flags & !known != 0 || mixing && flags != FROM_PROFILE | MIXING {
+            return Err(Error::corrupt(format!("unknown stream flags {flags:#x}")));
+        }
+        let code = reader.u8()?;
+        let dtype = DType::ALL.get(code as usize).copied();
+        let dtype = dtype.ok_or_else(|| Error::corrupt(format!("unknown dtype code {code}")))?;
+        let rank = reader.u8()? as usize;
+        if !(2..=MAX_RANK).contains(&rank) {
+            return Err(Error::corrupt(format!("the stream has rank {rank}: allowed are 2 to {MAX_RANK}")));
+        }
+        let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
+        limits.check_shape(&shape)?;
+        let channels_per_chunk = reader.varint()?;
+        let geometry = Geometry::of(&shape);
+        if channels_per_chunk == 0 || channels_per_chunk > geometry.channels.max(1) {
+            return Err(Error::corrupt(format!("a chunk of {channels_per_chunk} channels of {}", geometry.channels)));
+        }
+        Ok(Opening { version, flags, dtype, shape, channels_per_chunk, body: reader, rest: outer.rest() })
+    }
+}
+
+/// What can be told of a stream from its first bytes, without its tables and its profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamShape {
+    /// Element type of the tensor.
+    pub dtype: DType,
+    /// Shape of the tensor, rank 2 or more.
+    pub shape: Vec<usize>,
+    /// Whether the tensor's profile is needed to decode it.
+    pub from_profile: bool,
+    /// Number of independently decodable chunks.
+    pub chunks: usize,
+}
+
+/// Reads what a stream holds, at the cost of its header's checksum.
+///
+/// # Errors
+/// `Truncated`, `Corrupt`, `UnsupportedVersion` and `LimitExceeded`, as far as the header shows.
+pub fn shape_of(bytes: &[u8], limits: &Limits) -> Result<StreamShape> {
+    let Opening { flags, dtype, shape, channels_per_chunk, .. } = Opening::read_from(bytes, limits)?;
+    let chunks = ChunkGrid { geometry: Geometry::of(&shape), channels_per_chunk }.len();
+    Ok(StreamShape { dtype, shape, from_profile: flags & FROM_PROFILE != 0, chunks })
+}
+
 /// A parsed or to-be-written stream header.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Header {
@@ -145,54 +233,10 @@ impl Header {
     }
 
     /// Parses the header of a stream and returns it with the bytes that follow it.
-    ///
-    /// The checksum is checked before the fields are read, so a flipped bit is told apart from a
-    /// field out of range.
     pub fn read_from<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, &'a [u8])> {
-        let mut outer = ByteReader::new(bytes, "stream header");
-        if bytes.len() >= 4 && bytes[..4] != STREAM_MAGIC {
-            return Err(Error::corrupt("this is no Subband stream: the first four bytes are wrong"));
-        }
-        outer.take(4)?;
-        let version = outer.u8()?;
-        if !(VERSION..=VERSION_3).contains(&version) {
-            return Err(Error::new(
-                ErrorKind::UnsupportedVersion,
-                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_3}"),
-            ));
-        }
-        let length = outer.varint()?;
-        let body = outer.take(length)?;
-        let covered = bytes.len() - outer.rest().len();
-        if outer.u32()? != crc32fast::hash(&bytes[..covered]) {
-            return Err(Error::corrupt("the checksum of the stream header does not match"));
-        }
-
-        let mut reader = ByteReader::new(body, "stream header");
-        let flags = reader.u8()?;
-        let known = match version {
-            VERSION => FROM_PROFILE,
-            VERSION_2 => FROM_PROFILE | ACTIVITY,
-            _ => FROM_PROFILE | ACTIVITY | MIXING,
-        };
-        let mixing = flags & MIXING != 0;
-        if flags & !known != 0 || mixing && flags != FROM_PROFILE | MIXING {
-            return Err(Error::corrupt(format!("unknown stream flags {flags:#x}")));
-        }
-        let code = reader.u8()?;
-        let dtype = DType::ALL.get(code as usize).copied();
-        let dtype = dtype.ok_or_else(|| Error::corrupt(format!("unknown dtype code {code}")))?;
-        let rank = reader.u8()? as usize;
-        if !(2..=MAX_RANK).contains(&rank) {
-            return Err(Error::corrupt(format!("the stream has rank {rank}: allowed are 2 to {MAX_RANK}")));
-        }
-        let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
-        limits.check_shape(&shape)?;
-        let channels_per_chunk = reader.varint()?;
+        let Opening { version, flags, dtype, shape, channels_per_chunk, body: mut reader, rest } =
+            Opening::read_from(bytes, limits)?;
         let geometry = Geometry::of(&shape);
-        if channels_per_chunk == 0 || channels_per_chunk > geometry.channels.max(1) {
-            return Err(Error::corrupt(format!("a chunk of {channels_per_chunk} channels of {}", geometry.channels)));
-        }
         let grid = ChunkGrid { geometry, channels_per_chunk };
 
         let source = if flags & FROM_PROFILE != 0 {
@@ -227,7 +271,7 @@ impl Header {
             chunk_lengths.push(reader.varint()?);
         }
         reader.finish()?;
-        Ok((Header { dtype, shape, channels_per_chunk, source, chunk_lengths }, outer.rest()))
+        Ok((Header { dtype, shape, channels_per_chunk, source, chunk_lengths }, rest))
     }
 
     /// Cuts the bytes after the header into the payloads of the chunks with their checksums, not yet

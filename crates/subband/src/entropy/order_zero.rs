@@ -1,3 +1,5 @@
+//! The entropy of indices as an ideal order-0 coder would see them: an estimate to print beside real bytes.
+
 use std::collections::BTreeMap;
 
 /// Indices up to this zigzag number are counted in an array, rarer ones in a map.

@@ -1,8 +1,10 @@
-use subband::{Profile, Scratch, SegLength, TapCodec};
+//! All taps of a network at work: each map to a packet and back, with everything counted that a report says.
 
-use super::EvaluateOptions;
-use super::order_zero::OrderZero;
+use crate::effort::Effort;
+use crate::entropy::{OrderZero, SegLength};
 use crate::error::{Error, Result};
+use crate::profile::Profile;
+use crate::tap_codec::{Scratch, TapCodec};
 
 /// The taps of a profile, prepared for coding.
 #[derive(Debug)]
@@ -24,9 +26,9 @@ pub struct Worker {
     scratch: Scratch,
     packet: Vec<u8>,
     /// Per tap.
-    pub(super) order_zero: Vec<OrderZero>,
+    pub(crate) order_zero: Vec<OrderZero>,
     /// Over all taps: the thesis has one Golomb order for the whole network.
-    pub(super) seg: SegLength,
+    pub(crate) seg: SegLength,
 }
 
 impl Worker {
@@ -92,34 +94,58 @@ impl CodedTaps {
         network: &str,
         sites: impl Iterator<Item = (&'a str, [usize; 3])> + Clone,
         profile: &Profile,
-        options: &EvaluateOptions,
     ) -> Result<Self> {
         if profile.network() != network {
-            return Err(Error::argument(format!("the profile is for {}, the network is {network}", profile.network())));
+            return Err(Error::invalid(format!("the profile is for {}, the network is {network}", profile.network())));
         }
         let mut taps = Vec::new();
         for tap in profile.taps() {
             match sites.clone().find(|(name, _)| *name == tap.name()) {
                 Some((_, shape)) if shape == tap.shape() => {
-                    let codec = TapCodec::new(tap)?.with_effort(options.effort).with_rdo(options.rdo)?;
+                    let codec = TapCodec::new(tap)?;
                     taps.push(CodedTap { name: tap.name().to_owned(), channels: shape[0], codec });
                 }
                 Some((_, shape)) => {
-                    return Err(Error::argument(format!(
+                    return Err(Error::invalid(format!(
                         "the profile's tap {} has shape {:?}, {network}'s has {shape:?}",
                         tap.name(),
                         tap.shape(),
                     )));
                 }
                 None => {
-                    return Err(Error::argument(format!(
+                    return Err(Error::invalid(format!(
                         "the profile has a tap {}, which {network} has not",
                         tap.name()
                     )));
                 }
             }
         }
-        Ok(Self { taps, self_contained: options.self_contained })
+        Ok(Self { taps, self_contained: true })
+    }
+
+    /// With another effort in compressing.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        for tap in &mut self.taps {
+            tap.codec.set_effort(effort);
+        }
+        self
+    }
+
+    /// With rate-distortion optimised indices, see [`TapCodec::with_rdo`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a price out of range.
+    pub fn with_rdo(mut self, lambda: f32) -> Result<Self> {
+        for tap in &mut self.taps {
+            tap.codec.set_rdo(lambda)?;
+        }
+        Ok(self)
+    }
+
+    /// Whether every map is coded a second time with its tables in the stream, to count those bytes too. Default true.
+    pub fn with_self_contained(mut self, self_contained: bool) -> Self {
+        self.self_contained = self_contained;
+        self
     }
 
     /// Number of taps.

@@ -1,0 +1,184 @@
+"""Activations saved for the backward pass, kept compressed until it comes."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from .. import _settings
+from .._errors import InvalidArgumentError, SubbandError
+from .._streams import compress, decompress_into
+
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+
+
+class SavedTensorError(RuntimeError):
+    """A saved tensor could not be compressed or decompressed; the message says which."""
+
+
+@dataclass(eq=False)
+class _Packed:
+    """A tensor in compressed form."""
+
+    stream: bytes
+    shape: torch.Size
+    coded_shape: tuple[int, ...]
+    dtype: torch.dtype
+    name: str
+    channels_last: bool
+
+
+@dataclass
+class Saved:
+    """What a context has kept so far."""
+
+    tensors: int = 0
+    """Tensors compressed; one that is saved twice is compressed once."""
+    left: int = 0
+    """Tensors left as they are."""
+    raw_bytes: int = 0
+    """Bytes of the compressed tensors before."""
+    bytes: int = 0
+    """Bytes of their streams."""
+
+    @property
+    def ratio(self) -> float:
+        return self.raw_bytes / self.bytes if self.bytes else 1.0
+
+
+def _planes(tensor: Tensor) -> Tensor:
+    """The tensor with two axes or more, the last two a plane that is worth the name."""
+    if tensor.ndim >= 3:
+        return tensor
+    return tensor.reshape(1, -1) if tensor.ndim < 2 else tensor
+
+
+class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
+    """A context in which tensors that autograd saves for backward are kept compressed.
+
+    >>> with subband.torch.compress_saved_tensors(model, relative_step=0.05) as saved:  # doctest: +SKIP
+    ...     loss = criterion(model(images), labels)
+    >>> loss.backward()  # doctest: +SKIP
+
+    Give one of ``step`` (in units of the values), ``relative_step`` (in standard deviations of each tensor), ``bits`` (per value;
+    several trials a tensor, slow) and ``lossless``. Lossy gradients are those of the decoded activations; the forward pass is exact.
+
+    Left as they are: tensors below ``min_size`` values, of other dtypes than float32, float16 and bfloat16, not on a CPU, with NaN
+    or infinities where the coding is lossy, and all that share memory with a parameter or a buffer of ``model`` (with any leaf that requires
+    a gradient, without one). ``wavelet``, ``levels`` and ``effort`` are those of :func:`subband.compress`. The value of the ``with`` statement
+    counts what was kept.
+
+    It works beside ``torch.utils.checkpoint``. Raises :class:`SavedTensorError`, which names the operation and the tensor.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        *,
+        step: float | None = None,
+        relative_step: float | None = None,
+        bits: float | None = None,
+        lossless: bool = False,
+        min_size: int = 1 << 14,
+        wavelet: str = "haar",
+        levels: int | None = None,
+        effort: str = "fast",
+    ):
+        target = step if relative_step is None else relative_step
+        _settings.target(target, None, None, bits, lossless)
+        if step is not None and relative_step is not None:
+            raise InvalidArgumentError("step and relative_step were given: give one")
+        if target is not None and not 1e-30 <= _settings.number("step", target) <= 1e30:
+            raise InvalidArgumentError(f"step is {target}: allowed are 1e-30 to 1e30")
+        self.min_size = _settings.integer("min_size", min_size, 0, 2**62)
+        self._step, self._relative, self._lossless = step, relative_step, bool(lossless)
+        self._settings: dict[str, Any] = {"wavelet": wavelet, "levels": levels, "effort": effort}
+        if lossless:
+            self._settings = {"effort": effort, "lossless": True}
+        if bits is not None:
+            self._settings["bits"] = bits
+        self._own: set[int] = set()
+        if model is not None:
+            for tensor in [*model.parameters(), *model.buffers()]:
+                self._own.add(tensor.untyped_storage()._cdata)
+        self._lock = threading.Lock()
+        # By storage and view: the packed form, and what says that the storage is still the same one.
+        self._seen: dict[tuple, tuple[weakref.ref, StorageWeakRef]] = {}
+        self.saved = Saved()
+        super().__init__(self._pack, self._unpack)
+
+    def __enter__(self) -> Saved:  # type: ignore[override]
+        super().__enter__()
+        return self.saved
+
+    def _is_left(self, tensor: Tensor) -> bool:
+        return (
+            tensor.dtype not in _FLOATS
+            or tensor.device.type != "cpu"
+            or tensor.numel() < max(self.min_size, 1)
+            or tensor.layout != torch.strided
+            or (tensor.is_leaf and tensor.requires_grad)
+            or tensor.untyped_storage()._cdata in self._own
+            or (tensor._base is not None and tensor._base.is_leaf and tensor._base.requires_grad)
+        )
+
+    def _pack(self, tensor: Tensor) -> Any:
+        if self._is_left(tensor):
+            self.saved.left += 1
+            return tensor
+        storage = tensor.untyped_storage()
+        key = (storage._cdata, tensor._version, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
+        with self._lock:
+            packed, alive = self._seen.get(key, (None, None))
+            found = packed() if packed is not None and not alive.expired() else None
+        if found is not None:
+            return found
+        name = type(tensor.grad_fn).__name__.removesuffix("Backward0") if tensor.grad_fn is not None else "input"
+        kept = self._compress(tensor.detach(), f"{name} {tuple(tensor.shape)}")
+        if kept is None:
+            self.saved.left += 1
+            return tensor
+        with self._lock:
+            self.saved.tensors += 1
+            self.saved.raw_bytes += tensor.numel() * tensor.element_size()
+            self.saved.bytes += len(kept.stream)
+            if len(self._seen) >= 256:
+                self._seen = {k: v for k, v in self._seen.items() if v[0]() is not None and not v[1].expired()}
+            self._seen[key] = weakref.ref(kept), StorageWeakRef(storage)
+        return kept
+
+    def _compress(self, tensor: Tensor, name: str) -> _Packed | None:
+        settings = dict(self._settings)
+        if self._step is not None:
+            settings["step"] = self._step
+        if self._relative is not None:
+            deviation = float(tensor.float().std(correction=0))
+            if not deviation < float("inf"):
+                return None
+            settings["step"] = min(max(self._relative * deviation, 1e-30), 1e30)
+        elif not self._lossless and not bool(tensor.isfinite().all()):
+            return None
+        planes = _planes(tensor)
+        try:
+            stream = compress(planes, **settings)
+        except SubbandError as error:
+            raise SavedTensorError(f"the output of {name}, saved for backward: {error}") from error
+        channels_last = tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+        return _Packed(stream, tensor.shape, tuple(planes.shape), tensor.dtype, name, channels_last)
+
+    def _unpack(self, packed: Any) -> Tensor:
+        if not isinstance(packed, _Packed):
+            return packed
+        out = torch.empty(packed.coded_shape, dtype=packed.dtype)
+        try:
+            decompress_into(packed.stream, out)
+        except SubbandError as error:
+            raise SavedTensorError(f"the output of {packed.name}, saved for backward: {error}") from error
+        out = out.reshape(packed.shape)
+        return out.contiguous(memory_format=torch.channels_last) if packed.channels_last else out
