@@ -46,6 +46,7 @@ mod tap_codec;
 mod tensor;
 mod token_blocks;
 mod wavelet;
+mod work;
 
 pub use coded_taps::{CodedMap, CodedTaps, Totals, Worker};
 pub use coding::Coding;
@@ -68,7 +69,8 @@ pub use tap_codec::{MapIndices, MapStats, Scratch, TapCalibrator, TapCodec};
 pub use tensor::{DType, ElementsMut, Tensor, TensorData, TensorView, Values};
 #[doc(hidden)]
 pub use wavelet::{Extension, Lifting, LiftingStep};
-pub use wavelet::{MAX_LEVELS, Orientation, Subband, Wavelet};
+pub use wavelet::{MAX_LEVELS, Operations, Orientation, Subband, Wavelet};
+pub use work::TapWork;
 
 /// The examples of the README.
 #[cfg(doctest)]

@@ -25,6 +25,21 @@ pub(crate) use probability::EVEN;
 pub(crate) use range_coder::{RangeDecoder, RangeEncoder};
 pub(crate) use walk::{At, Chain, Decide, MixingScratch, MixingWalk, Sign};
 
+use crate::wavelet::Operations;
+
+/// Work on an index of a subband that is 0: one decision, with all sums over channels.
+pub(crate) fn work_of_a_zero(subband: usize) -> Operations {
+    let (inputs, _) = context::input_counts(subband);
+    // Rows of weights times a number: inputs, sums over channels, what the sum counts for, and the decision's head.
+    let rows = (inputs + context::SUMS + 2) * network::HIDDEN;
+    // Besides, the bias of the channel, and the range coder's product and two sums.
+    Operations {
+        adds: (rows + network::HIDDEN + 2) as u64,
+        multiplies: (rows + 1) as u64,
+        accesses: (rows + inputs + network::HIDDEN) as u64,
+    }
+}
+
 /// Bits of what is left of a magnitude that all decisions of its chain say it is above: EG(0), plain.
 pub(crate) fn rest_bits(rest: u32) -> u32 {
     2 * (rest + 1).ilog2() + 1

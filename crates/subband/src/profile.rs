@@ -78,6 +78,18 @@ impl TapProfile {
         self.mixing.is_some()
     }
 
+    pub(crate) fn order_zero_tables(&self) -> usize {
+        self.tables.tables().len()
+    }
+
+    pub(crate) fn activity_model(&self) -> Option<&ActivityModel> {
+        self.activity.as_ref()
+    }
+
+    pub(crate) fn mixing_model(&self) -> Option<&MixingModel> {
+        self.mixing.as_ref()
+    }
+
     /// With a mixing model, if there is an activity model.
     pub(crate) fn with_mixing(mut self, mixing: Option<MixingModel>) -> Self {
         self.mixing = mixing.filter(|_| self.activity.is_some());

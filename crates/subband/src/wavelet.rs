@@ -4,6 +4,8 @@ mod abreast;
 mod description;
 mod haar;
 mod lifting;
+mod line_buffer;
+mod operations;
 mod separable;
 mod subband;
 
@@ -13,6 +15,7 @@ use std::str::FromStr;
 pub(crate) use abreast::{forward_abreast, inverse_abreast};
 pub use description::{Extension, Lifting, LiftingStep};
 pub(crate) use haar::{Regions, forward_planes, inverse_planes};
+pub use operations::Operations;
 pub(crate) use separable::{PlaneScratch, forward_f32, forward_i32, inverse_f32, inverse_i32};
 pub use subband::{Orientation, Subband};
 pub(crate) use subband::{SubbandLayout, subband_count};

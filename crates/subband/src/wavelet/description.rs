@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn gives_the_bits_of_the_codec() {
         for wavelet in Wavelet::ALL {
-            let Some((codec_forward, codec_inverse)) = float_lifting(wavelet) else { continue };
+            let Some((codec_forward, codec_inverse)) = float_lifting::<f32>(wavelet) else { continue };
             for n in 2..20 {
                 let signal: Vec<f32> = (0..n).map(|i| ((i * 7919 + n * 31) % 2003) as f32 / 97.0 - 9.0).collect();
                 let even = |x: &[f32]| x.iter().step_by(2).copied().collect::<Vec<_>>();

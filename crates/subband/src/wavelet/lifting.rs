@@ -10,14 +10,23 @@
 //! Multiplications and additions are separate and in a fixed order: every machine computes the same bits.
 
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
+use std::ops::{Add, Mul, Sub};
 
 use super::Wavelet;
 
 /// A transform of a split signal in place.
 pub(super) type Lift<T> = fn(low: &mut [T], high: &mut [T], lanes: usize);
 
+/// f32, or what stands for it where a test counts what is done.
+pub(super) trait Real:
+    Copy + Default + Add<Output = Self> + Sub<Output = Self> + Mul<f32, Output = Self>
+{
+}
+
+impl Real for f32 {}
+
 /// Forward and inverse float lifting of a wavelet; `None` for [`Wavelet::None`].
-pub(super) fn float_lifting(wavelet: Wavelet) -> Option<(Lift<f32>, Lift<f32>)> {
+pub(super) fn float_lifting<T: Real>(wavelet: Wavelet) -> Option<(Lift<T>, Lift<T>)> {
     match wavelet {
         Wavelet::None => None,
         Wavelet::Haar => Some((haar_forward, haar_inverse)),
@@ -65,16 +74,16 @@ fn update<T: Copy>(low: &mut [T], high: &[T], lanes: usize, step: impl Fn(T, T, 
     }
 }
 
-fn scale(values: &mut [f32], factor: f32) {
+fn scale<T: Real>(values: &mut [T], factor: f32) {
     for value in values {
-        *value *= factor;
+        *value = *value * factor;
     }
 }
 
 // Haar. The unpaired last sample of an odd signal is its own low-pass sample, times sqrt(2) like the
 // others, so that a constant signal stays constant in the next level.
 
-fn haar_forward(low: &mut [f32], high: &mut [f32], _lanes: usize) {
+fn haar_forward<T: Real>(low: &mut [T], high: &mut [T], _lanes: usize) {
     let (pairs, last) = low.split_at_mut(high.len());
     for (l, h) in pairs.iter_mut().zip(high) {
         let (even, odd) = (*l, *h);
@@ -84,7 +93,7 @@ fn haar_forward(low: &mut [f32], high: &mut [f32], _lanes: usize) {
     scale(last, SQRT_2);
 }
 
-fn haar_inverse(low: &mut [f32], high: &mut [f32], _lanes: usize) {
+fn haar_inverse<T: Real>(low: &mut [T], high: &mut [T], _lanes: usize) {
     let (pairs, last) = low.split_at_mut(high.len());
     for (l, h) in pairs.iter_mut().zip(high) {
         let (mean, difference) = (*l, *h);
@@ -113,18 +122,18 @@ fn s_transform_inverse(low: &mut [i32], high: &mut [i32], _lanes: usize) {
 pub(crate) const PREDICT_53: f32 = -0.5;
 pub(crate) const UPDATE_53: f32 = 0.25;
 
-fn legall_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
-    predict(high, low, lanes, |h, a, b| h + PREDICT_53 * (a + b));
-    update(low, high, lanes, |l, a, b| l + UPDATE_53 * (a + b));
+fn legall_forward<T: Real>(low: &mut [T], high: &mut [T], lanes: usize) {
+    predict(high, low, lanes, |h, a, b| h + (a + b) * PREDICT_53);
+    update(low, high, lanes, |l, a, b| l + (a + b) * UPDATE_53);
     scale(low, SQRT_2);
     scale(high, FRAC_1_SQRT_2);
 }
 
-fn legall_inverse(low: &mut [f32], high: &mut [f32], lanes: usize) {
+fn legall_inverse<T: Real>(low: &mut [T], high: &mut [T], lanes: usize) {
     scale(low, FRAC_1_SQRT_2);
     scale(high, SQRT_2);
-    update(low, high, lanes, |l, a, b| l - UPDATE_53 * (a + b));
-    predict(high, low, lanes, |h, a, b| h - PREDICT_53 * (a + b));
+    update(low, high, lanes, |l, a, b| l - (a + b) * UPDATE_53);
+    predict(high, low, lanes, |h, a, b| h - (a + b) * PREDICT_53);
 }
 
 fn legall_reversible_forward(low: &mut [i32], high: &mut [i32], lanes: usize) {
@@ -147,22 +156,22 @@ pub(crate) const DELTA: f32 = 0.443_506_85;
 pub(crate) const LOW_SCALE: f32 = 1.149_604_4;
 pub(crate) const HIGH_SCALE: f32 = 0.869_864_4;
 
-fn cdf97_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
-    predict(high, low, lanes, |h, a, b| h + ALPHA * (a + b));
-    update(low, high, lanes, |l, a, b| l + BETA * (a + b));
-    predict(high, low, lanes, |h, a, b| h + GAMMA * (a + b));
-    update(low, high, lanes, |l, a, b| l + DELTA * (a + b));
+fn cdf97_forward<T: Real>(low: &mut [T], high: &mut [T], lanes: usize) {
+    predict(high, low, lanes, |h, a, b| h + (a + b) * ALPHA);
+    update(low, high, lanes, |l, a, b| l + (a + b) * BETA);
+    predict(high, low, lanes, |h, a, b| h + (a + b) * GAMMA);
+    update(low, high, lanes, |l, a, b| l + (a + b) * DELTA);
     scale(low, LOW_SCALE);
     scale(high, HIGH_SCALE);
 }
 
-fn cdf97_inverse(low: &mut [f32], high: &mut [f32], lanes: usize) {
+fn cdf97_inverse<T: Real>(low: &mut [T], high: &mut [T], lanes: usize) {
     scale(low, HIGH_SCALE);
     scale(high, LOW_SCALE);
-    update(low, high, lanes, |l, a, b| l - DELTA * (a + b));
-    predict(high, low, lanes, |h, a, b| h - GAMMA * (a + b));
-    update(low, high, lanes, |l, a, b| l - BETA * (a + b));
-    predict(high, low, lanes, |h, a, b| h - ALPHA * (a + b));
+    update(low, high, lanes, |l, a, b| l - (a + b) * DELTA);
+    predict(high, low, lanes, |h, a, b| h - (a + b) * GAMMA);
+    update(low, high, lanes, |l, a, b| l - (a + b) * BETA);
+    predict(high, low, lanes, |h, a, b| h - (a + b) * ALPHA);
 }
 
 // Daubechies db2 with periodic extension. A signal of odd length is split into its first n - 1 samples,
@@ -178,7 +187,7 @@ pub(crate) const DB2_HIGH: f32 = 1.931_851_6;
 
 /// `target[i] = step(target[i], source[i], source[i + shift])` around the circle, `shift` = 1 or -1
 /// sample.
-fn periodic(target: &mut [f32], source: &[f32], lanes: usize, forward: bool, step: impl Fn(f32, f32, f32) -> f32) {
+fn periodic<T: Real>(target: &mut [T], source: &[T], lanes: usize, forward: bool, step: impl Fn(T, T, T) -> T) {
     let cut = if forward { lanes } else { source.len() - lanes };
     let neighbours = source[cut..].iter().chain(&source[..cut]);
     for ((t, &here), &neighbour) in target.iter_mut().zip(source).zip(neighbours) {
@@ -186,27 +195,27 @@ fn periodic(target: &mut [f32], source: &[f32], lanes: usize, forward: bool, ste
     }
 }
 
-fn db2_forward(low: &mut [f32], high: &mut [f32], lanes: usize) {
+fn db2_forward<T: Real>(low: &mut [T], high: &mut [T], lanes: usize) {
     let (low, last) = low.split_at_mut(high.len());
     for (l, &h) in low.iter_mut().zip(&*high) {
-        *l += SQRT_3 * h;
+        *l = *l + h * SQRT_3;
     }
-    periodic(high, low, lanes, false, |h, here, before| h - (DB2_A * here + DB2_B * before));
+    periodic(high, low, lanes, false, |h, here, before| h - (here * DB2_A + before * DB2_B));
     periodic(low, high, lanes, true, |l, _, after| l - after);
     scale(low, DB2_LOW);
     scale(high, DB2_HIGH);
     scale(last, SQRT_2);
 }
 
-fn db2_inverse(low: &mut [f32], high: &mut [f32], lanes: usize) {
+fn db2_inverse<T: Real>(low: &mut [T], high: &mut [T], lanes: usize) {
     let (low, last) = low.split_at_mut(high.len());
     scale(low, DB2_HIGH);
     scale(high, DB2_LOW);
     scale(last, FRAC_1_SQRT_2);
     periodic(low, high, lanes, true, |l, _, after| l + after);
-    periodic(high, low, lanes, false, |h, here, before| h + (DB2_A * here + DB2_B * before));
+    periodic(high, low, lanes, false, |h, here, before| h + (here * DB2_A + before * DB2_B));
     for (l, &h) in low.iter_mut().zip(&*high) {
-        *l -= SQRT_3 * h;
+        *l = *l - h * SQRT_3;
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn inverse_i32(
     inverse(integer_lifting(wavelet).map(|(_, inverse)| inverse), layout, coefficients, scratch, plane);
 }
 
-fn forward<T: Copy + Default>(
+pub(super) fn forward<T: Copy + Default>(
     lift: Option<Lift<T>>,
     layout: &SubbandLayout,
     plane: &[T],
@@ -116,7 +116,7 @@ fn forward<T: Copy + Default>(
     coefficients[..approximation].copy_from_slice(&scratch.region[..approximation]);
 }
 
-fn inverse<T: Copy + Default>(
+pub(super) fn inverse<T: Copy + Default>(
     lift: Option<Lift<T>>,
     layout: &SubbandLayout,
     coefficients: &[T],
