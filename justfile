@@ -28,6 +28,18 @@ bench-train:
 fuzz seconds="600":
     cargo +nightly fuzz run decompress -- -max_total_time={{seconds}} -max_len=4096
 
+# The same on the reader of profiles
+fuzz-profile-nightly seconds="600":
+    cargo +nightly fuzz run profile crates/subband/tests/golden -- -max_total_time={{seconds}} -max_len=20000
+
+# Mutated golden profiles, ten minutes, with any compiler
+fuzz-profile seconds="600":
+    SUBBAND_FUZZ_SECONDS={{seconds}} cargo test --release -p subband --test hostile_profile -- --nocapture mutations
+
+# What the bundled model costs on three accelerators, as a page
+cost:
+    cargo run --release -- cost resnet20-cifar10-blocks-37x --limit 500 --accelerator eyeriss,nvdla,tpu-v1 --report cost.html
+
 # Licences and advisories of the dependencies (needs cargo-deny)
 deny:
     cargo deny check
