@@ -4,6 +4,7 @@ pub mod calibrate;
 pub mod compare;
 pub mod completions;
 pub mod compress;
+pub mod cost;
 pub mod data;
 pub mod decompress;
 pub mod demo;

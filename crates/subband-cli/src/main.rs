@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod compare;
 mod config_file;
+mod cost;
 mod curves;
 mod evaluation_report;
 mod html;
@@ -30,8 +31,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    calibrate, compare as compare_command, completions, compress, data, decompress, demo, eval, inspect,
-    models as models_command, reproduce as reproduce_command, retrain, taps, train,
+    calibrate, compare as compare_command, completions, compress, cost as cost_command, data, decompress, demo, eval,
+    inspect, models as models_command, reproduce as reproduce_command, retrain, taps, train,
 };
 
 #[global_allocator]
@@ -72,6 +73,7 @@ enum Command {
     Eval(eval::Args),
     Taps(taps::Args),
     Compare(compare_command::Args),
+    Cost(cost_command::Args),
     /// Measure the peak memory of one coder, for `compare`
     #[command(hide = true)]
     ComparePeak(compare::PeakArgs),
@@ -127,6 +129,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Eval(args) => eval::run(args, ui),
         Command::Taps(args) => taps::run(args, ui),
         Command::Compare(args) => compare_command::run(args, ui),
+        Command::Cost(args) => cost_command::run(args, ui),
         Command::ComparePeak(args) => compare_command::run_peak(args),
         Command::Demo(args) => demo::run(args, ui),
         Command::Train(args) => train::run(args, ui),

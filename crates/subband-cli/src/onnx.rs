@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use subband::TensorData;
+use subband_nn::Layers;
 use subband_onnx::{
     Axes, Candidate, Colours, Engine, Inputs, Layout, Model, Preprocess, Rten, Runnable, Size, candidates, input_shape,
+    layers,
 };
 
 use crate::args;
@@ -141,6 +143,11 @@ impl OnnxArgs {
 impl Opened {
     pub fn network(&self) -> Runnable<'_> {
         Runnable { model: &self.model, engine: &*self.engine, candidates: &self.candidates }
+    }
+
+    /// What it costs, layer by layer.
+    pub fn layers(&self) -> Result<Layers> {
+        Ok(layers(&self.model, &*self.engine, &self.shape)?)
     }
 
     /// The inputs in a folder or an array file.

@@ -5,7 +5,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{Folder, f32_bytes, map, safetensors};
+use common::{Folder, f32_bytes, map, npy_f32, onnx, safetensors};
 
 const HOSTILE: &str = "<img src=x onerror=alert(1)>&'";
 
@@ -34,17 +34,27 @@ fn a_page_is_whole_and_harmless() {
 }
 
 #[test]
-fn a_browser_opens_and_sorts_it() {
-    let chromium = std::env::var("SUBBAND_CHROMIUM").unwrap_or_else(|_| "chromium".into());
-    if Command::new(&chromium).arg("--version").output().is_err() {
-        eprintln!("skipped: {chromium} is not installed");
-        return;
-    }
+fn an_onnx_model_has_a_page_with_pictures() {
     let folder = Folder::new();
-    // After the page's own script: sort by ratio, the sixth column of the first table.
-    let click = "<script>document.querySelectorAll('th')[5].click()</script></body>";
-    folder.write("page2.html", page(&folder).replace("</body>", click).as_bytes());
-    let output = Command::new(&chromium)
+    folder.write("net.onnx", &onnx::small(HOSTILE));
+    folder.write("in.npy", &npy_f32(&[3, 3, 16, 16], &map(&[3, 3, 16, 16])));
+    let model = ["--model", "net.onnx", "--data", "in.npy"];
+    folder.ok(&[&["calibrate"], &model[..], &["--taps", "relu", "--levels", "2", "-o", "p.sbp"]].concat());
+    let eval =
+        |more: &[&'static str]| [&["eval", "--profile", "p.sbp", "--report", "page.html"], &model[..], more].concat();
+    folder.ok(&eval(&["--pictures", "all", "--picture-image", "2"]));
+    let page = String::from_utf8(folder.read("page.html")).unwrap();
+    assert_eq!(page.matches("data:image/png;base64,").count(), 2);
+    assert!(page.contains("net, input 2, r2: 4x16x16") && !page.contains("<img src=x"), "{page}");
+    assert!(folder.fails(1, &eval(&["--pictures", "r9"])).contains("no tap 'r9'"));
+    assert!(folder.fails(1, &eval(&["--picture-image", "3"])).contains("there are 3 images"));
+}
+
+/// Opens a page after a click on a head of its first table; what the browser says of it must be nothing.
+fn browse(chromium: &str, folder: &Folder, page: &str, head: usize) -> String {
+    let click = format!("<script>document.querySelectorAll('th')[{head}].click()</script></body>");
+    folder.write("page2.html", page.replace("</body>", &click).as_bytes());
+    let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.path("browser").display()))
         .arg(folder.path("page2.html"))
@@ -54,6 +64,23 @@ fn a_browser_opens_and_sorts_it() {
     assert!(output.status.success(), "{log}");
     assert!(!log.contains("CONSOLE"), "{log}");
     assert!(dom.contains("aria-sort=\"descending\""), "{dom}");
+    dom.into_owned()
+}
+
+#[test]
+fn a_browser_opens_and_sorts_it() {
+    let chromium = std::env::var("SUBBAND_CHROMIUM").unwrap_or_else(|_| "chromium".into());
+    if Command::new(&chromium).arg("--version").output().is_err() {
+        eprintln!("skipped: {chromium} is not installed");
+        return;
+    }
+    let folder = Folder::new();
+    folder.ok(&["cost", "--network", "resnet20", "--accelerator", "eyeriss", "--report", "cost.html", "-q"]);
+    let cost = String::from_utf8(folder.read("cost.html")).unwrap();
+    // By DRAM bytes.
+    assert!(browse(&chromium, &folder, &cost, 2).contains("layer3.2.conv2"));
+    // After the page's own script: sort by ratio, the sixth column of the first table.
+    let dom = browse(&chromium, &folder, &page(&folder), 5);
     let table = &dom[dom.find("<tbody>").unwrap()..dom.find("</tbody>").unwrap()];
     let ratios: Vec<f64> = table
         .split("<tr>")

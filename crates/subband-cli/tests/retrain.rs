@@ -16,7 +16,8 @@ fn wrong_configurations_are_one_clear_error_and_leave_nothing() {
         (&["--wavelet", "none", "--levels", "3"], &["codec.levels = 3", "0 for wavelet none"]),
         (&["--wavelet", "db3"], &["db3", "haar"]),
         (&["--set", "codec.rounding=0.7"], &["codec.rounding = 0.7", "0 to 0.5"]),
-        (&["--set", "training.network=resnet18"], &["network = resnet18", "resnet20"]),
+        (&["--set", "training.network=resnet18"], &["weights is missing"]),
+        (&["--network", "resnet18", "--weights", "w", "--batch-size", "1"], &["batch_size = 1", "at least 2"]),
         (&["--lambda", "0.5", "--set", "rate.lambda=0.6"], &["rate.lambda is set twice"]),
         (&["--taps", "conv"], &["conv", "blocks"]),
     ] {
@@ -25,6 +26,9 @@ fn wrong_configurations_are_one_clear_error_and_leave_nothing() {
     }
     let error = folder.fails(1, &["retrain", "--run", "run", "--data", "nothing"]);
     assert!(error.contains("no CIFAR-10 in nothing"), "{error}");
+    let error =
+        folder.fails(1, &["retrain", "--run", "run", "--network", "resnet18", "--weights", "w", "--data", "nothing"]);
+    assert!(error.contains("cannot list nothing"), "{error}");
     assert!(!folder.path("run").exists());
 }
 

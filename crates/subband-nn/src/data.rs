@@ -3,7 +3,9 @@
 mod cifar10;
 mod image_folder;
 mod prefetch;
+mod random_crop;
 mod resize;
+mod training;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +13,10 @@ use std::sync::Arc;
 pub use cifar10::Cifar10;
 pub use image_folder::{Framing, IMAGE_FOLDER_HELP, Resize, framed_folder, has_classes, image_folder, plain_folder};
 pub use prefetch::Prefetch;
+pub use training::{TrainingFolder, training_folder};
 
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 use image_folder::Photographs;
 
 /// Some images with their labels.
@@ -181,6 +185,26 @@ impl Dataset {
                 photographs.read(&images, &mut batch);
             }
         }
+        Ok(batch)
+    }
+
+    /// Whether images are photographs, decoded when they are asked for.
+    pub fn is_photographs(&self) -> bool {
+        matches!(*self.source, Source::Files(_))
+    }
+
+    /// Random parts of the photographs at `positions`, each at least `smallest` of the area, scaled to the size of the set;
+    /// `rng_of` gives the random numbers of a place in `positions`. Images in memory are taken whole.
+    pub(crate) fn random_parts(
+        &self,
+        positions: &[usize],
+        smallest: f64,
+        rng_of: impl Fn(usize) -> Rng + Sync,
+    ) -> Result<Batch> {
+        let Source::Files(photographs) = &*self.source else { return self.batch(positions) };
+        let mut batch = Batch::with_capacity(self.shape, positions.len());
+        let images: Vec<usize> = positions.iter().map(|&position| self.order[position] as usize).collect();
+        photographs.read_parts(&images, smallest, rng_of, &mut batch);
         Ok(batch)
     }
 

@@ -9,6 +9,7 @@ mod device;
 mod error;
 pub mod evaluate;
 mod files;
+mod layers;
 mod network;
 mod ops;
 mod per_image;
@@ -24,6 +25,7 @@ mod weights;
 
 pub use device::Backend;
 pub use error::{Error, ErrorKind, Result};
+pub use layers::{Layer, Layers};
 pub use network::{Network, NetworkKind, Shortcut};
 pub use per_image::for_each_map;
 pub use progress::{LogProgress, Progress};

@@ -21,4 +21,4 @@ pub use schedule::Schedule;
 
 pub(crate) use checkpoint::{RunFolder, State};
 pub(crate) use optimizer::Sgd;
-pub(crate) use run::{run, shuffled_batches, split, validate};
+pub(crate) use run::{check_images, run, shuffled_batches, split, validate};

@@ -6,6 +6,7 @@
 //!   hook whose result all readers of the map see.
 //! * [`evaluate`] measures bytes and what is left of the network's outputs with a profile, [`calibrate`] makes a profile
 //!   by one rule.
+//! * [`layers`] counts what a model costs, layer by layer.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -15,12 +16,14 @@ mod engine;
 mod error;
 mod evaluate;
 mod inputs;
+mod layers;
 mod layout;
 mod maps;
 mod measure;
 mod model;
 mod network;
 mod pattern;
+mod peek;
 mod preprocess;
 mod taps;
 mod types;
@@ -32,10 +35,12 @@ pub use engine::{Data, Engine, Prepared, Rten, Segment, Value};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{ModelEvaluation, Runnable, evaluate};
 pub use inputs::{InputBatch, Inputs};
+pub use layers::layers;
 pub use layout::{Layout, Planes};
 pub use measure::Measured;
 pub use model::{Model, Port};
 pub use network::{Hook, TappedNetwork, Walk};
 pub use pattern::Kind;
+pub use peek::maps;
 pub use preprocess::{Axes, Colours, Preprocess, Settled, Size};
 pub use taps::{Candidate, TapChoice, candidates, input_shape};

@@ -87,7 +87,7 @@ fn mutate(bytes: &mut Vec<u8>, state: &mut u64) {
     let below = |state: &mut u64, bound: usize| (random(state) % bound.max(1) as u64) as usize;
     for _ in 0..=below(state, 4) {
         // Most fields lie near the beginning.
-        let reach = if random(state) % 2 == 0 { bytes.len().min(120) } else { bytes.len() };
+        let reach = if random(state).is_multiple_of(2) { bytes.len().min(120) } else { bytes.len() };
         let at = below(state, reach);
         match random(state) % 7 {
             0 if !bytes.is_empty() => bytes[at] ^= 1 << below(state, 8),

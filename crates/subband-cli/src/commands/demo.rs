@@ -76,7 +76,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
 }
 
 /// The bundled images, cut out of their sheet.
-fn sample() -> Result<Dataset> {
+pub fn sample() -> Result<Dataset> {
     let sheet = image::load_from_memory_with_format(SHEET, ImageFormat::Png)?.into_rgb8();
     let columns = sheet.width() as usize / SIDE;
     let mut pixels = Vec::with_capacity(IMAGES * 3 * SIDE * SIDE);

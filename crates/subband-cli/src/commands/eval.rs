@@ -7,11 +7,12 @@ use subband::{Effort, Profile, TapProfile};
 use subband_nn::Network;
 use subband_nn::data::{Dataset, Skipped};
 use subband_nn::evaluate::{EvaluateOptions, evaluate};
+use subband_onnx::Inputs;
 
 use crate::args::{self, Threads};
 use crate::html::{Page, TapPicture};
 use crate::network::{NetworkArgs, Part};
-use crate::onnx::OnnxArgs;
+use crate::onnx::{OnnxArgs, Opened};
 use crate::output::Output;
 use crate::progress::Bars;
 use crate::{Ui, evaluation_report, html, map_picture, models, onnx, output};
@@ -110,12 +111,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         images = images.limit(limit as usize);
     }
     let pictured = pictured(&args.pictures, &profile)?;
-    ensure!(
-        args.report.is_none() || (args.picture_image as usize) < images.len(),
-        "--picture-image {}: there are {} images, the first is 0",
-        args.picture_image,
-        images.len()
-    );
+    check_picture(&args, images.len())?;
     let weights = source.weights.display().to_string();
     let options = args.options(&weights);
     let mut bars = Bars::new(ui.quiet);
@@ -133,28 +129,41 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
 
 fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
     let outputs = Outputs::open(args)?;
-    ensure!(args.pictures.is_empty(), "--pictures: pages of ONNX models have no pictures yet");
     let profile = args.profile.as_ref().ok_or_else(|| args::usage("an ONNX model needs --profile"))?;
     let profile = super::read_profile(profile)?;
+    let pictured = pictured(&args.pictures, &profile)?;
     let data = args.network.data().ok_or_else(|| args::usage("an ONNX model needs --data: photographs or arrays"))?;
     let name = path.display().to_string();
     let mut bars = Bars::new(ui.quiet);
-    let found = args.threads.run(|| {
+    let (found, pictures) = args.threads.run(|| {
         let opened = args.onnx.open(path)?;
         let mut inputs = opened.inputs(data, args.network.classes())?;
         if let Some(limit) = args.limit {
             inputs = inputs.limit(limit as usize);
         }
         let options = args.options(&name);
-        Ok(subband_onnx::evaluate(&opened.network(), &inputs, &profile, opened.layout, &options, &mut bars)?)
+        check_picture(args, inputs.len())?;
+        let found = subband_onnx::evaluate(&opened.network(), &inputs, &profile, opened.layout, &options, &mut bars)?;
+        let pictures =
+            if args.report.is_some() { onnx_pictures(&opened, &inputs, args, &pictured)? } else { Vec::new() };
+        Ok((found, pictures))
     })?;
     drop(bars);
     let page = || {
-        let mut page = html::of_model_evaluation(&found, &profile)?;
+        let mut page = html::of_model_evaluation(&found, &profile, pictures)?;
         page.provenance = provenance(&name, path, &profile, found.seconds)?;
         Ok(page)
     };
     outputs.write(&found, &found.skipped, &evaluation_report::model_text(&found), page, ui)
+}
+
+fn check_picture(args: &Args, images: usize) -> Result<()> {
+    ensure!(
+        args.report.is_none() || (args.picture_image as usize) < images,
+        "--picture-image {}: there are {images} images, the first is 0",
+        args.picture_image
+    );
+    Ok(())
 }
 
 /// The files that a run was asked for.
@@ -228,6 +237,19 @@ fn pictures(network: &Network, images: &Dataset, image: usize, taps: &[&TapProfi
         Ok(TapPicture { png: drawn.to_png()?, caption: drawn.caption })
     };
     taps.iter().map(picture).collect()
+}
+
+fn onnx_pictures(opened: &Opened, inputs: &Inputs, args: &Args, taps: &[&TapProfile]) -> Result<Vec<TapPicture>> {
+    let names: Vec<String> = taps.iter().map(|tap| tap.name().to_owned()).collect();
+    let image = args.picture_image as usize;
+    // An input that cannot be read is listed on the page.
+    let maps = subband_onnx::maps(&opened.network(), inputs, image, &names, opened.layout)?.unwrap_or_default();
+    let what = format!("{}, input {image}", opened.model.name());
+    let picture = |(map, tap): (&Vec<f32>, &&TapProfile)| {
+        let drawn = map_picture::draw(&what, map, tap)?;
+        Ok(TapPicture { png: drawn.to_png()?, caption: drawn.caption })
+    };
+    maps.iter().zip(taps).map(picture).collect()
 }
 
 /// `name` is what the user calls the file with the weights.

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use subband::Wavelet;
+use subband_nn::NetworkKind;
 use subband_nn::Taps;
 use subband_nn::evaluate::EvaluateOptions;
-use subband_nn::retrain::{RetrainConfig, SelectionMethod, retrain};
+use subband_nn::retrain::{RetrainConfig, SelectionMethod, retrain_on};
 
-use crate::args::{self, Cifar10Arg, DeviceArg, Threads};
+use crate::args::{self, DeviceArg, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
+use crate::network::TrainingArgs;
 use crate::output::Output;
 use crate::progress::Bars;
 use crate::reproduce::measure;
@@ -20,10 +22,11 @@ use crate::{Ui, curves, evaluation_report, output};
 #[command(
     allow_negative_numbers = true,
     after_help = "\
-Starts from a trained CIFAR-10 network. Every tapped map goes through transform, quantizer and inverse transform in \
+Starts from a trained network. Every tapped map goes through transform, quantizer and inverse transform in \
 training; the network learns to live with it, and the codec learns its steps and channel selection. The loss pays lambda \
 for each estimated bit per value: more lambda, fewer bytes. Weights, steps and tables come from 45,000 training images, \
-what is kept is decided on 5,000 held out; then the test images are measured once, with real bytes.
+what is kept is decided on 5,000 held out; then the test images are measured once, with real bytes. ResNet-18 and 34 \
+train on a folder of photographs, of which every 50th is held out and `val`, if it has one, is measured.
 
 The run folder gets config.toml, metrics.csv, curves.svg, checkpoints, and at the end weights.safetensors and profile.sbp \
 (for eval and compress), held_out.json and test.json. An interrupted run goes on when the command is given again.
@@ -33,7 +36,8 @@ Examples:
   subband retrain --weights w.safetensors --run runs/relu --taps relu --lambda 0.3 --epochs 20
   subband retrain --weights w.safetensors --run runs/thesis --lambda 0 --selection thesis --retain 0.5 \\
       --set codec.thesis_steps=true --set codec.learn_steps=false
-  subband retrain --run runs/again --config runs/half/config.toml --set training.seed=2"
+  subband retrain --run runs/again --config runs/half/config.toml --set training.seed=2
+  subband retrain --run runs/r18 --config configs/imagenet-retrain.toml --weights r18.safetensors --data imagenet"
 )]
 pub struct Args {
     /// Run folder, made where it is missing
@@ -41,7 +45,7 @@ pub struct Args {
     run: PathBuf,
 
     #[command(flatten)]
-    data: Cifar10Arg,
+    data: TrainingArgs,
 
     /// Leave the test images alone
     #[arg(long)]
@@ -67,6 +71,11 @@ struct Fields {
     /// Trained network to start from [default: the bundled ResNet-20]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+
+    /// Network: resnet20, resnet32, resnet56 (CIFAR-10), resnet18 or resnet34 (photographs) (training.network)
+    /// [default: resnet20]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<NetworkKind>,
 
     /// Maps to code: blocks or relu [default: blocks]
     #[arg(long, value_name = "TAPS")]
@@ -96,6 +105,10 @@ struct Fields {
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
 
+    /// Images a step (training.batch_size) [default: 128]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+
     /// Highest learning rate of the weights (training.learning_rate) [default: 0.05]
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
@@ -113,6 +126,9 @@ impl Fields {
     fn overrides(&self) -> Result<Overrides> {
         let mut flags = Overrides::default();
         flags.set("weights", self.weights.as_ref())?;
+        flags.set("training.network", self.network)?;
+        let usual = self.network.filter(|network| network.is_imagenet()).map(|_| "B");
+        flags.set("training.shortcut", usual)?;
         flags.set("taps", self.taps)?;
         flags.set("rate.lambda", self.lambda)?;
         flags.set("codec.wavelet", self.wavelet.map(Wavelet::name))?;
@@ -121,6 +137,7 @@ impl Fields {
         flags.set("selection.method", self.selection)?;
         flags.set("selection.retain", self.retain)?;
         flags.set("training.epochs", self.epochs)?;
+        flags.set("training.batch_size", self.batch_size)?;
         flags.set("training.learning_rate", self.learning_rate)?;
         flags.set("training.seed", self.seed)?;
         flags.set("training.limit", self.limit)?;
@@ -134,21 +151,19 @@ fn selection_method(text: &str) -> Result<SelectionMethod, String> {
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
     let mut config: RetrainConfig = args.config.resolve(args.fields.overrides()?)?;
-    if config.weights.as_os_str().is_empty() {
+    if config.weights.as_os_str().is_empty() && config.training.network == NetworkKind::ResNet20 {
         config.weights = crate::models::baseline_weights()?;
     }
     config.validate().map_err(|e| args::usage(e.to_string()))?;
-    let data = args.data.open()?;
+    let data = args.data.open(&config.training)?;
     let device = args.device.device();
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| {
-        let outcome = retrain(&config, &data, &args.run, &device, &mut bars)?;
+        let outcome = retrain_on(&config, &data.train, &data.held_out, &args.run, &device, &mut bars)?;
         let title = format!("{} retrained, lambda {}", config.training.network, config.rate.lambda);
         curves::of(&title, &outcome.epochs).write(&args.run.join("curves.svg"))?;
-        if args.no_test {
-            return Ok(outcome.held_out);
-        }
-        let (_, found) = measure(&config, &outcome, EvaluateOptions::default(), &data.test()?, &device, &mut bars)?;
+        let Some(test) = data.test.filter(|_| !args.no_test) else { return Ok(outcome.held_out) };
+        let (_, found) = measure(&config, &outcome, EvaluateOptions::default(), &test, &device, &mut bars)?;
         let mut json = Output::create(&args.run.join("test.json"), true)?;
         evaluation_report::write_json(&found, &mut json)?;
         json.commit()?;

@@ -4,20 +4,22 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use subband_nn::NetworkKind;
-use subband_nn::train::{TrainConfig, train};
+use subband_nn::train::{TrainConfig, train_on};
 use toml::Value;
 
-use crate::args::{self, Cifar10Arg, DeviceArg, Threads};
+use crate::args::{self, DeviceArg, Threads};
 use crate::config_file::{ConfigArgs, Overrides};
+use crate::network::TrainingArgs;
 use crate::progress::Bars;
 use crate::{Ui, curves, output};
 
-/// Train a network from scratch on CIFAR-10
+/// Train a network from scratch on CIFAR-10 or a folder of photographs
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "\
-Trains on 45,000 images and keeps 5,000 held out to choose the best epoch. Everything goes into the run folder: \
+Trains on 45,000 images of CIFAR-10 and keeps 5,000 held out to choose the best epoch; ResNet-18 and 34 learn a folder of \
+photographs, of which every 50th is held out. Everything goes into the run folder: \
 config.toml with every field of the configuration, metrics.csv, curves.svg at the end, last.safetensors, and best.safetensors, which eval and \
 calibrate take as --weights. A run that was interrupted at any moment goes on from its last epoch when the same command \
 is given again, and ends as the unbroken run would have.
@@ -30,7 +32,8 @@ Examples:
   subband train --run runs/longer --epochs 100 --cycles 2
   subband train --run runs/again --config runs/long/config.toml --seed 3
   subband train --run runs/steps --schedule step --milestones 30,45 --warmup-epochs 1 --epochs 60
-  subband train --run runs/trial --epochs 1 --limit 2000"
+  subband train --run runs/trial --epochs 1 --limit 2000
+  subband train --run runs/imagenet --config configs/imagenet-train.toml --data imagenet"
 )]
 pub struct Args {
     /// Run folder, made where it is missing
@@ -38,7 +41,7 @@ pub struct Args {
     run: PathBuf,
 
     #[command(flatten)]
-    data: Cifar10Arg,
+    data: TrainingArgs,
 
     #[command(flatten)]
     device: DeviceArg,
@@ -57,11 +60,11 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Fields of the configuration")]
 struct Fields {
-    /// Network: resnet20, resnet32 or resnet56 [default: resnet20]
+    /// Network: resnet20, resnet32, resnet56 (CIFAR-10), resnet18 or resnet34 (photographs) [default: resnet20]
     #[arg(long, value_name = "NETWORK")]
     network: Option<NetworkKind>,
 
-    /// Shortcut of a block that changes the shape: A pads with zeros, B is a convolution [default: A]
+    /// Shortcut of a block that changes the shape: A pads with zeros, B is a convolution, what resnet18 and 34 have [default: A]
     #[arg(long, value_name = "A|B", value_parser = ["A", "B"], hide_possible_values = true)]
     shortcut: Option<String>,
 
@@ -133,9 +136,13 @@ struct Fields {
     #[arg(long, value_name = "SHARE")]
     label_smoothing: Option<f64>,
 
-    /// Random crops out of the image padded by this many pixels [default: 4]
+    /// CIFAR-10: random crops out of the image padded by this many pixels [default: 4]
     #[arg(long, value_name = "PIXELS")]
     crop_padding: Option<usize>,
+
+    /// Photographs: random parts of at least this share of the area [default: 0.08]
+    #[arg(long, value_name = "SHARE")]
+    smallest_crop: Option<f64>,
 
     /// Random horizontal flips [default: true]
     #[arg(long, value_name = "BOOL")]
@@ -144,13 +151,22 @@ struct Fields {
     /// Only this many training images, for trials, or none for all [default: none]
     #[arg(long, value_name = "N", value_parser = args::toml_number_or_none)]
     limit: Option<Value>,
+
+    /// Photographs: every so manieth training image is held out [default: 50]
+    #[arg(long, value_name = "N")]
+    held_out_every: Option<usize>,
+
+    /// Keep a checkpoint after every so many steps within an epoch too, or none [default: none]
+    #[arg(long, value_name = "N", value_parser = args::toml_number_or_none)]
+    checkpoint_steps: Option<Value>,
 }
 
 impl Fields {
     fn overrides(self) -> Result<Overrides> {
         let mut set = Overrides::default();
         set.set("network", self.network)?;
-        set.set("shortcut", self.shortcut)?;
+        let usual = self.network.filter(|network| network.is_imagenet()).map(|_| "B".to_owned());
+        set.set("shortcut", self.shortcut.or(usual))?;
         set.set("seed", self.seed)?;
         set.set("epochs", self.epochs)?;
         set.set("batch_size", self.batch_size)?;
@@ -169,8 +185,11 @@ impl Fields {
         set.set("gradient_clip", self.gradient_clip)?;
         set.set("label_smoothing", self.label_smoothing)?;
         set.set("crop_padding", self.crop_padding)?;
+        set.set("smallest_crop", self.smallest_crop)?;
         set.set("flip", self.flip)?;
         set.set("limit", self.limit)?;
+        set.set("held_out_every", self.held_out_every)?;
+        set.set("checkpoint_steps", self.checkpoint_steps)?;
         Ok(set)
     }
 }
@@ -179,9 +198,11 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     let config: TrainConfig = args.config.resolve(args.fields.overrides()?)?;
     config.validate().map_err(|e| args::usage(e.to_string()))?;
 
-    let data = args.data.open()?;
+    let data = args.data.open(&config)?;
     let mut bars = Bars::new(ui.quiet);
-    let outcome = args.threads.run(|| Ok(train(&config, &data, &args.run, &args.device.device(), &mut bars)?))?;
+    let device = args.device.device();
+    let outcome =
+        args.threads.run(|| Ok(train_on(&config, &data.train, &data.held_out, &args.run, &device, &mut bars)?))?;
     let title = format!("{} from scratch, seed {}", config.network, config.seed);
     curves::of(&title, &outcome.epochs).write(&args.run.join("curves.svg"))?;
     if ui.quiet {
@@ -241,7 +262,8 @@ mod tests {
         let config = resolve(
             &"--network resnet32 --shortcut B --seed 2 --epochs 3 --batch-size 4 --learning-rate 0.5 --schedule step \
               --milestones 1,2 --factor 0.2 --warmup-epochs 0.5 --momentum 0.6 --nesterov false --weight-decay 0.7 \
-              --decay-vectors true --gradient-clip 5 --label-smoothing 0.1 --crop-padding 2 --flip false --limit 9"
+              --decay-vectors true --gradient-clip 5 --label-smoothing 0.1 --crop-padding 2 --smallest-crop 0.5 --flip false \
+              --limit 9 --held-out-every 10 --checkpoint-steps 100"
                 .split_whitespace()
                 .collect::<Vec<_>>(),
         );
@@ -257,12 +279,27 @@ mod tests {
         expected.gradient_clip = Some(5.0);
         expected.label_smoothing = 0.1;
         expected.crop_padding = 2;
+        expected.smallest_crop = 0.5;
         expected.flip = false;
         expected.limit = Some(9);
+        expected.held_out_every = 10;
+        expected.checkpoint_steps = Some(100);
         assert_eq!(config, expected);
         let cycles = Schedule::OneCycle { peak_at: 0.5, cycles: 2, decay: 0.7 };
         assert_eq!(resolve(&["--peak-at", "0.5", "--cycles", "2", "--decay", "0.7"]).schedule, cycles);
         assert_eq!(resolve(&["--schedule", "cosine"]).schedule, Schedule::Cosine { warmup_epochs: 0.0 });
         assert_eq!(resolve(&["--limit", "none"]).limit, None);
+        assert_eq!(resolve(&["--network", "resnet18"]).shortcut, subband_nn::Shortcut::B);
+    }
+
+    #[test]
+    fn the_files_of_the_repository_are_sound() {
+        let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs").join(name);
+        let config: TrainConfig =
+            crate::config_file::layered(Some(&file("imagenet-train.toml")), &toml::Table::new()).unwrap();
+        config.validate().unwrap();
+        let config: subband_nn::retrain::RetrainConfig =
+            crate::config_file::layered(Some(&file("imagenet-retrain.toml")), &toml::Table::new()).unwrap();
+        config.with_weights("w.safetensors").validate().unwrap();
     }
 }

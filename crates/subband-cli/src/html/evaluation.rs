@@ -31,10 +31,10 @@ pub fn of_evaluation(found: &Evaluation, profile: &Profile, pictures: Vec<TapPic
 }
 
 /// The same for an ONNX model.
-pub fn of_model_evaluation(found: &ModelEvaluation, profile: &Profile) -> Result<Page> {
+pub fn of_model_evaluation(found: &ModelEvaluation, profile: &Profile, pictures: Vec<TapPicture>) -> Result<Page> {
     let mut facts = vec![("inputs", format!("{}, on {}", table::count(found.images as u64), found.engine))];
     facts.extend(evaluation_report::facts(&found.measured));
-    let sections = sections(&found.rates, profile, Vec::new(), &found.skipped)?;
+    let sections = sections(&found.rates, profile, pictures, &found.skipped)?;
     Ok(page(&found.network, &found.dataset, facts, &found.rates, sections))
 }
 

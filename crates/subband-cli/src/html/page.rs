@@ -29,6 +29,8 @@ pub struct Section {
 #[derive(Clone, Debug)]
 pub enum Block {
     Table(Table),
+    /// A paragraph.
+    Text(String),
     /// The text of an SVG file, made by this program.
     Chart(String),
     Picture {
@@ -117,6 +119,7 @@ impl Block {
     fn markup(&self) -> Markup {
         match self {
             Self::Table(table) => table.markup(),
+            Self::Text(text) => html! { p { (text) } },
             Self::Chart(svg) => html! { figure class="chart" { (PreEscaped(svg)) } },
             Self::Picture { png, caption } => html! {
                 figure {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod onnx;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{Cursor, Write};

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use image::ImageReader;
 use rayon::prelude::*;
 
-use super::resize::{Rgb, centre_crop_planes, resize, resize_short_side};
+use super::random_crop::random_part;
+use super::resize::{Rgb, centre_crop_planes, crop, resize, resize_short_side};
 use super::{Batch, Dataset, Skipped, Source};
 use crate::error::{Error, Result};
+use crate::rng::Rng;
 
 /// The layout [`image_folder`] reads, for help texts.
 pub const IMAGE_FOLDER_HELP: &str =
@@ -126,7 +128,28 @@ pub fn has_classes(folder: &Path) -> Result<bool> {
 impl Photographs {
     /// Decodes `images` in parallel and appends those that decode, in order.
     pub fn read(&self, images: &[usize], batch: &mut Batch) {
-        let decoded: Vec<_> = images.par_iter().map(|&image| decode(&self.files[image].0, self.framing)).collect();
+        self.decode_into(images, batch, |_, picture| frame(picture, self.framing));
+    }
+
+    /// The same with a random part of each, at least `smallest` of its area, scaled to the size; `rng_of` gives the random
+    /// numbers of a place in `images`.
+    pub fn read_parts(&self, images: &[usize], smallest: f64, rng_of: impl Fn(usize) -> Rng + Sync, batch: &mut Batch) {
+        self.decode_into(images, batch, |place, picture| {
+            let part = random_part(picture.width, picture.height, smallest, &mut rng_of(place));
+            let [height, width] = self.framing.crop;
+            let scaled = resize(crop(&picture, part), width, height);
+            centre_crop_planes(&scaled, height, width).ok_or_else(|| "no pixels".into())
+        });
+    }
+
+    fn decode_into(
+        &self,
+        images: &[usize],
+        batch: &mut Batch,
+        planes_of: impl Fn(usize, Rgb) -> Result<Vec<u8>, String> + Sync,
+    ) {
+        let one = |(place, &image): (usize, &usize)| planes_of(place, decode(&self.files[image].0)?);
+        let decoded: Vec<_> = images.par_iter().enumerate().map(one).collect();
         for (&image, result) in images.iter().zip(decoded) {
             let (path, label) = &self.files[image];
             match result {
@@ -140,7 +163,7 @@ impl Photographs {
     }
 }
 
-fn decode(path: &Path, framing: Framing) -> Result<Vec<u8>, String> {
+fn decode(path: &Path) -> Result<Rgb, String> {
     let picture = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
         .map_err(|e| e.to_string())?
@@ -151,7 +174,11 @@ fn decode(path: &Path, framing: Framing) -> Result<Vec<u8>, String> {
     if width.min(height) == 0 {
         return Err("no pixels".into());
     }
-    let image = Rgb { width: width as usize, height: height as usize, pixels: picture.into_raw() };
+    Ok(Rgb { width: width as usize, height: height as usize, pixels: picture.into_raw() })
+}
+
+/// Scaled, then cut out of the middle, as planes.
+fn frame(image: Rgb, framing: Framing) -> Result<Vec<u8>, String> {
     let resized = match framing.resize {
         Resize::Keep => image,
         Resize::ShortSide(side) => resize_short_side(image, side),
@@ -247,6 +274,30 @@ mod tests {
         assert_eq!(batch.pixels[224 * 224], 20);
         assert_eq!(batch.skipped.len(), 1);
         assert!(batch.skipped[0].path.ends_with("ant/b.jpg"));
+    }
+
+    #[test]
+    fn random_parts_depend_on_their_stream_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        let gradient = |x: u32, y: u32| image::Rgb([x as u8, y as u8, 7]);
+        for name in ["a/1.png", "a/2.png"] {
+            image::RgbImage::from_fn(100, 80, gradient).save(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("a/3.png"), b"no picture").unwrap();
+        let data = image_folder(folder.path(), None).unwrap();
+        let read = |positions: &[usize], seed| {
+            data.random_parts(positions, 0.08, |place| Rng::for_stream(seed, &[place as u64])).unwrap()
+        };
+        let batch = read(&[0, 1, 2], 1);
+        let size = 3 * 224 * 224;
+        assert_eq!((batch.pixels.len(), batch.skipped.len()), (2 * size, 1));
+        assert_eq!(batch.pixels[..size], read(&[1], 1).pixels[..], "the same picture at the same place");
+        assert_ne!(batch.pixels[..size], batch.pixels[size..]);
+        assert_ne!(batch.pixels, read(&[0, 1, 2], 2).pixels);
+        // A part of a gradient is one: rising along x, over no more than the whole range.
+        let row = &batch.pixels[..224];
+        assert!(row.is_sorted() && row[223] - row[0] > 20 && row[223] < 100, "{row:?}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! image. Pillow convolves with a triangle as wide as the reduction, first along x, then along y, in 22-bit fixed point,
 //! with the result of the first pass rounded to 8 bits.
 
+use super::random_crop::Part;
+
 /// Fractional bits of the coefficients: an 8-bit sample and a sum just over one still fit 32 bits.
 const PRECISION: u32 = 22;
 
@@ -36,6 +38,13 @@ pub(super) fn centre_crop_planes(image: &Rgb, height: usize, width: usize) -> Op
         }
     }
     Some(planes)
+}
+
+/// The pixels of a part.
+pub(super) fn crop(image: &Rgb, part: Part) -> Rgb {
+    let rows = image.pixels.chunks_exact(image.width * 3).skip(part.top).take(part.height);
+    let pixels = rows.flat_map(|row| &row[part.left * 3..][..part.width * 3]).copied().collect();
+    Rgb { width: part.width, height: part.height, pixels }
 }
 
 /// Half of the margin; an odd one as Python's `round(margin / 2)` has it, to the even neighbour.

@@ -10,7 +10,9 @@ use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::files::write_atomically;
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::train::{EpochMetrics, RunFolder, Sgd, State, TrainConfig, run, shuffled_batches, split, validate};
+use crate::train::{
+    EpochMetrics, RunFolder, Sgd, State, TrainConfig, check_images, run, shuffled_batches, split, validate,
+};
 
 /// What a finished retraining leaves.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ pub fn retrain(
     retrain_on(config, &train_set, &held_out, run_dir, device, progress)
 }
 
-/// [`retrain`] on any two data sets of 32x32 images; `config.training.limit` is the caller's business.
+/// [`retrain`] on any two data sets of images that the network takes; `config.training.limit` is the caller's business.
 pub fn retrain_on(
     config: &RetrainConfig,
     train_set: &Dataset,
@@ -55,6 +57,7 @@ pub fn retrain_on(
     progress: &mut dyn Progress,
 ) -> Result<RetrainOutcome> {
     let device = device.clone().autodiff();
+    check_images(&config.training, [train_set, held_out])?;
     let network = Network::load(config.training.network, &config.weights, &device)?;
     if network.shortcut() != config.training.shortcut {
         return Err(Error::argument(format!(
@@ -66,7 +69,8 @@ pub fn retrain_on(
     }
     let folder = RunFolder::open(run_dir, config)?;
     let codec = CodecInLoop::new(config, &network, train_set, progress)?;
-    let fresh = State { network, optimizer: Sgd::new(&config.training), codec: Some(codec), epochs: Vec::new() };
+    let fresh =
+        State { network, optimizer: Sgd::new(&config.training), codec: Some(codec), epochs: Vec::new(), partial: None };
     let state = run(&config.training, &folder, fresh, train_set, held_out, progress)?;
     let State { network, codec: Some(codec), epochs, .. } = state else {
         return Err(Error::checkpoint("a retraining without a codec"));
@@ -124,12 +128,15 @@ fn renormalise(
     let training: &TrainConfig = &config.training;
     // Running statistics are shared between clones; `valid` gives them a copy of their own.
     let mut network = network.valid();
-    let batches = shuffled_batches(training, train_set, training.epochs);
+    let batches = shuffled_batches(training, train_set, training.epochs, 0);
     progress.begin("taking BatchNorm statistics", config.finish.norm_batches as u64);
     for (index, batch) in batches.take(config.finish.norm_batches).enumerate() {
         // The mean over all batches so far.
         network.model.set_norm_momentum(1.0 / (index + 1) as f64);
-        network.measure_norms(network.input(&batch?), &mut codec.decoded_maps())?;
+        let batch = batch?;
+        if !batch.is_empty() {
+            network.measure_norms(network.input(&batch), &mut codec.decoded_maps())?;
+        }
         progress.advance(index as u64 + 1, "");
     }
     Ok(network.valid())

@@ -8,6 +8,7 @@ use subband::Profile;
 use super::config::TrainConfig;
 use super::metrics::{self, EpochMetrics};
 use super::optimizer::Sgd;
+use super::run::Partial;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::network::Network;
@@ -27,11 +28,14 @@ pub(crate) struct State {
     pub optimizer: Sgd,
     pub codec: Option<CodecInLoop>,
     pub epochs: Vec<EpochMetrics>,
+    /// How far the next epoch has come, where a checkpoint was kept within it.
+    pub partial: Option<Partial>,
 }
 
 const PARAMETERS: &str = "model.";
 const VELOCITY: &str = "velocity.";
 const CODEC: &str = "codec.";
+const PARTIAL: &str = "partial";
 
 impl RunFolder {
     /// Creates the folder with the configuration in it, or checks that the one there is of the same configuration.
@@ -84,6 +88,8 @@ impl RunFolder {
         let epochs =
             tensors.metadata("epochs").ok_or_else(|| damaged(Error::checkpoint("not a checkpoint of this program")))?;
         state.epochs = metrics::from_text(epochs).map_err(damaged)?;
+        let partial = tensors.metadata(PARTIAL).map(toml::from_str).transpose();
+        state.partial = partial.map_err(|e| damaged(Error::checkpoint(e.message())))?;
         let velocity = tensors.split_prefix(VELOCITY);
         let parameters = tensors.split_prefix(PARAMETERS);
         let device = state.network.device().clone();
@@ -111,18 +117,31 @@ impl RunFolder {
             }
         }
         metrics::write_csv(&self.path.join("metrics.csv"), &state.epochs)?;
+        self.write_last(state, &parameters, None)
+    }
+
+    /// Writes the state within an epoch.
+    pub fn save_within(&self, state: &State, partial: &Partial) -> Result<()> {
+        self.write_last(state, &state.network.to_tensors(), Some(partial))
+    }
+
+    fn write_last(&self, state: &State, parameters: &TensorMap, partial: Option<&Partial>) -> Result<()> {
         let mut codec = TensorMap::default();
         if let Some(layers) = &state.codec {
             layers.save(&mut codec);
         }
         let mut all = TensorMap::default();
-        for (prefix, map) in [(PARAMETERS, &parameters), (VELOCITY, &state.optimizer.state()), (CODEC, &codec)] {
+        for (prefix, map) in [(PARAMETERS, parameters), (VELOCITY, &state.optimizer.state()), (CODEC, &codec)] {
             for (name, array) in map.iter() {
                 all.insert(format!("{prefix}{name}"), array.shape.clone(), array.values.clone());
             }
         }
-        let epochs = metrics::to_text(&state.epochs)?;
-        all.write(&self.last_file(), &[("epochs", epochs)])
+        let mut metadata = vec![("epochs", metrics::to_text(&state.epochs)?)];
+        if let Some(partial) = partial {
+            let text = toml::to_string(partial).map_err(|e| Error::checkpoint(format!("progress: {e}")))?;
+            metadata.push((PARTIAL, text));
+        }
+        all.write(&self.last_file(), &metadata)
     }
 
     /// A file of the folder.

@@ -10,13 +10,13 @@ use crate::network::{NetworkKind, Shortcut};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TrainConfig {
-    /// The network; a CIFAR-10 one. Default: `resnet20`.
+    /// The network: ResNet-20, 32 and 56 learn CIFAR-10, ResNet-18 and 34 a folder of photographs. Default: `resnet20`.
     pub network: NetworkKind,
     /// How shape-changing blocks fit their shortcut. Default: `A`.
     pub shortcut: Shortcut,
     /// Seed of the initial weights, the order of the images and their augmentation, 0 to 2^63 - 1. Default: 1.
     pub seed: u64,
-    /// Passes over the 45,000 training images, at least 1. Default: 12.
+    /// Passes over the training images, at least 1. Default: 12.
     pub epochs: usize,
     /// Images a step, at least 2. The last, smaller batch of an epoch is left out. Default: 128.
     pub batch_size: usize,
@@ -37,13 +37,21 @@ pub struct TrainConfig {
     pub gradient_clip: Option<f64>,
     /// Share of the target probability spread over all classes, 0 to below 1. Default: 0.
     pub label_smoothing: f64,
-    /// Random crops out of the image padded by this many black pixels, 0 to 16. Default: 4.
+    /// CIFAR-10: random crops out of the image padded by this many black pixels, 0 to 16. Default: 4.
     pub crop_padding: usize,
+    /// Photographs: random parts of at least this share of the area, scaled to the network's input; above 0, at most 1.
+    /// Default: 0.08.
+    pub smallest_crop: f64,
     /// Random horizontal flips. Default: true.
     pub flip: bool,
     /// Only this many training images, for trials. Default: all.
     #[serde(with = "or_none")]
     pub limit: Option<usize>,
+    /// Photographs: every so manieth training image is held out, at least 2. Default: 50.
+    pub held_out_every: usize,
+    /// Also keep a checkpoint within an epoch, after every so many steps; the outcome does not depend on it. Default: none.
+    #[serde(with = "or_none")]
+    pub checkpoint_steps: Option<usize>,
 }
 
 impl Default for TrainConfig {
@@ -63,8 +71,11 @@ impl Default for TrainConfig {
             gradient_clip: None,
             label_smoothing: 0.0,
             crop_padding: 4,
+            smallest_crop: 0.08,
             flip: true,
             limit: None,
+            held_out_every: 50,
+            checkpoint_steps: None,
         }
     }
 }
@@ -100,12 +111,6 @@ impl TrainConfig {
             }
             Err(Error::argument(format!("{field} = {value}: must be {allowed}")))
         };
-        check(
-            !self.network.is_imagenet(),
-            "network",
-            &self.network,
-            "a CIFAR-10 network (resnet20, resnet32 or resnet56)",
-        )?;
         // The integers of TOML end there.
         check(i64::try_from(self.seed).is_ok(), "seed", &self.seed, "0 to 9223372036854775807")?;
         check(self.epochs >= 1, "epochs", &self.epochs, "at least 1")?;
@@ -136,6 +141,14 @@ impl TrainConfig {
             "from 0 to below 1",
         )?;
         check(self.crop_padding <= 16, "crop_padding", &self.crop_padding, "0 to 16")?;
+        check(
+            self.smallest_crop > 0.0 && self.smallest_crop <= 1.0,
+            "smallest_crop",
+            &self.smallest_crop,
+            "above 0 and at most 1",
+        )?;
+        check(self.held_out_every >= 2, "held_out_every", &self.held_out_every, "at least 2")?;
+        check(self.checkpoint_steps != Some(0), "checkpoint_steps", &0, "at least 1, or none")?;
         check(
             self.limit.is_none_or(|limit| limit >= self.batch_size),
             "limit",

@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 use subband::Profile;
 
 use super::augment::augment;
@@ -10,6 +11,7 @@ use super::checkpoint::{RunFolder, State};
 use super::config::TrainConfig;
 use super::metrics::{EpochMetrics, RateMetrics};
 use super::optimizer::Sgd;
+use crate::calibrate::batch_size;
 use crate::data::{Batch, Cifar10, Dataset, Prefetch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::Network;
@@ -32,8 +34,7 @@ pub struct TrainOutcome {
 /// Streams of random numbers under a run's seed.
 const ORDER: u64 = 1;
 const AUGMENT: u64 = 2;
-
-const HELD_OUT_BATCH: usize = 250;
+const CROP: u64 = 3;
 
 /// Trains a network on the CIFAR-10 training images, on `device`, in `run_dir`; a run found there is resumed from its last epoch.
 ///
@@ -58,7 +59,10 @@ pub(crate) fn split(config: &TrainConfig, data: &Cifar10) -> Result<(Dataset, Da
     Ok((config.limit.map_or_else(|| train_set.clone(), |limit| train_set.limit(limit)), held_out))
 }
 
-/// [`train`] on any two data sets of 32x32 images; `config.limit` is the caller's business.
+/// [`train`] on any two data sets of images that the network takes; `config.limit` is the caller's business.
+///
+/// # Errors
+/// Those of [`train`], and `InvalidArgument` for images of another size or more classes than the network has.
 pub fn train_on(
     config: &TrainConfig,
     train_set: &Dataset,
@@ -68,12 +72,14 @@ pub fn train_on(
     progress: &mut dyn Progress,
 ) -> Result<TrainOutcome> {
     let device = device.clone().autodiff();
+    check_images(config, [train_set, held_out])?;
     let folder = RunFolder::open(run_dir, config)?;
     let fresh = State {
         network: Network::init(config.network, config.shortcut, config.seed, &device),
         optimizer: Sgd::new(config),
         codec: None,
         epochs: Vec::new(),
+        partial: None,
     };
     let state = run(config, &folder, fresh, train_set, held_out, progress)?;
     progress.end();
@@ -83,6 +89,33 @@ pub fn train_on(
         best_weights: folder.best_file(),
         epochs: state.epochs,
     })
+}
+
+/// Refuses data sets that the network cannot learn.
+pub(crate) fn check_images(config: &TrainConfig, sets: [&Dataset; 2]) -> Result<()> {
+    let network = config.network;
+    for data in sets {
+        let (shape, wanted) = (data.shape(), network.input_shape());
+        if shape != wanted {
+            return Err(Error::argument(format!(
+                "{} has images of {shape:?}: {network} takes {wanted:?}",
+                data.name()
+            )));
+        }
+        if data.classes() > network.classes() {
+            let (has, classes) = (data.classes(), network.classes());
+            return Err(Error::argument(format!("{} has {has} classes: {network} has {classes}", data.name())));
+        }
+    }
+    if sets[0].len() < config.batch_size {
+        return Err(Error::argument(format!(
+            "batch_size = {}: {} has {} training images, allowed is no more",
+            config.batch_size,
+            sets[0].name(),
+            sets[0].len()
+        )));
+    }
+    Ok(())
 }
 
 /// Epochs from where the folder's checkpoint stands, or from `fresh`, to the last.
@@ -96,10 +129,11 @@ pub(crate) fn run(
 ) -> Result<State> {
     let mut state = fresh;
     if folder.load(config, &mut state)? {
-        progress.message(&format!("resumed after epoch {}", state.epochs.len()));
+        let within = state.partial.as_ref().map_or(String::new(), |partial| format!(" and {} steps", partial.steps));
+        progress.message(&format!("resumed after epoch {}{within}", state.epochs.len()));
     }
     while state.epochs.len() < config.epochs {
-        let (metrics, profile) = epoch(config, &mut state, train_set, held_out, progress)?;
+        let (metrics, profile) = epoch(config, folder, &mut state, train_set, held_out, progress)?;
         state.epochs.push(metrics);
         folder.save(&state, profile.as_ref())?;
         if let Some(metrics) = state.epochs.last() {
@@ -112,6 +146,7 @@ pub(crate) fn run(
 /// One epoch; with a codec in the loop, the profile that held-out images were coded with as well.
 fn epoch(
     config: &TrainConfig,
+    folder: &RunFolder,
     state: &mut State,
     train_set: &Dataset,
     held_out: &Dataset,
@@ -120,17 +155,30 @@ fn epoch(
     let begun = Instant::now();
     let device = &state.network.device().clone();
     let number = state.epochs.len();
-    let batches = shuffled_batches(config, train_set, number);
+    let Partial { steps: done, mut sums } = state.partial.take().unwrap_or_default();
+    let batches = shuffled_batches(config, train_set, number, done);
     let steps_per_epoch = train_set.len() / config.batch_size;
     let steps = config.epochs * steps_per_epoch;
     let smoothing = (config.label_smoothing > 0.0).then_some(config.label_smoothing as f32);
     let loss_of = CrossEntropyLossConfig::new().with_smoothing(smoothing).init(device);
     let stage = format!("epoch {}/{}", number + 1, config.epochs);
     progress.begin(&stage, (steps_per_epoch * config.batch_size) as u64);
-    let mut sums = Sums::default();
+    let (before, mut saved) = (sums.seconds, done);
     let mut learning_rate = 0.0;
-    for (in_epoch, batch) in batches.enumerate() {
+    for (in_epoch, batch) in (done..).zip(batches) {
         let batch = batch?;
+        // Every epoch meets the same files.
+        for skipped in batch.skipped.iter().filter(|_| number == 0) {
+            progress.message(&format!("left out {}: {}", skipped.path.display(), skipped.reason));
+        }
+        if batch.is_empty() {
+            continue;
+        }
+        if config.checkpoint_steps.is_some_and(|steps| in_epoch >= saved + steps) {
+            sums.seconds = before + begun.elapsed().as_secs_f64();
+            folder.save_within(state, &Partial { steps: in_epoch, sums })?;
+            saved = in_epoch;
+        }
         let step = number * steps_per_epoch + in_epoch;
         let at = Position {
             step,
@@ -171,9 +219,9 @@ fn epoch(
         }
         sums.seen += batch.len();
         sums.loss += value * batch.len() as f64;
-        progress.advance(sums.seen as u64, &sums.note(state.codec.is_some(), begun.elapsed().as_secs_f64()));
+        sums.seconds = before + begun.elapsed().as_secs_f64();
+        progress.advance(sums.seen as u64, &sums.note(state.codec.is_some()));
     }
-    let trained = begun.elapsed().as_secs_f64();
     let network = state.network.valid();
     let held_out_measures = validate(&network, held_out, state.codec.as_ref())?;
     let (mut rate, mut profile) = (None, None);
@@ -194,41 +242,56 @@ fn epoch(
         held_out_loss: held_out_measures.loss,
         held_out_accuracy: held_out_measures.accuracy,
         rate,
-        images_per_second: sums.seen as f64 / trained,
-        seconds: begun.elapsed().as_secs_f64(),
+        images_per_second: sums.seen as f64 / sums.seconds.max(1e-9),
+        seconds: before + begun.elapsed().as_secs_f64(),
     };
     Ok((metrics, profile))
 }
 
+/// How far an epoch has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Partial {
+    /// Steps behind.
+    pub steps: usize,
+    sums: Sums,
+}
+
 /// Running sums of an epoch.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sums {
     seen: usize,
     loss: f64,
     right: usize,
     bits: f64,
+    /// Wall time, of all processes that had a part in the epoch.
+    seconds: f64,
 }
 
 impl Sums {
     /// What a progress bar says.
-    fn note(&self, has_codec: bool, seconds: f64) -> String {
+    fn note(&self, has_codec: bool) -> String {
         let seen = self.seen.max(1) as f64;
         let rate = if has_codec { format!(", {:.3} bits", self.bits / seen) } else { String::new() };
-        let (accuracy, speed) = (100.0 * self.right as f64 / seen, seen / seconds.max(1e-9));
+        let (accuracy, speed) = (100.0 * self.right as f64 / seen, seen / self.seconds.max(1e-9));
         format!("loss {:.3}, {accuracy:.1}%{rate}, {speed:.0} images/s", self.loss / seen)
     }
 }
 
-/// The training images of one epoch: in a random order, augmented, whole batches only.
-pub(crate) fn shuffled_batches(config: &TrainConfig, data: &Dataset, epoch: usize) -> Prefetch<Batch> {
+/// The training images of one epoch from batch `first` on: in a random order, augmented, whole batches only.
+pub(crate) fn shuffled_batches(config: &TrainConfig, data: &Dataset, epoch: usize, first: usize) -> Prefetch<Batch> {
     let epoch = epoch as u64;
     let mut order: Vec<usize> = (0..data.len()).collect();
     Rng::for_stream(config.seed, &[ORDER, epoch]).shuffle(&mut order);
     let (data, size) = (data.clone(), config.batch_size);
-    let (padding, flip) = (config.crop_padding, config.flip);
+    let (padding, flip, smallest) = (config.crop_padding, config.flip, config.smallest_crop);
     let seed = Rng::for_stream(config.seed, &[AUGMENT]).next_u64();
-    Prefetch::new(data.len() / size, move |index| {
-        let mut batch = data.batch(&order[index * size..(index + 1) * size])?;
+    let crops = Rng::for_stream(config.seed, &[CROP]).next_u64();
+    Prefetch::new((data.len() / size).saturating_sub(first), move |index| {
+        let index = first + index;
+        let positions = &order[index * size..(index + 1) * size];
+        let of_image = |place: usize| Rng::for_stream(crops, &[epoch, index as u64, place as u64]);
+        let mut batch = data.random_parts(positions, smallest, of_image)?;
+        let padding = if data.is_photographs() { 0 } else { padding };
         augment(&mut batch, padding, flip, seed, [epoch, index as u64]);
         Ok(batch)
     })
@@ -247,8 +310,12 @@ pub(crate) fn validate(network: &Network, data: &Dataset, codec: Option<&CodecIn
     let device = network.device();
     let loss_of = CrossEntropyLossConfig::new().init(device);
     let (mut right, mut seen, mut loss) = (0, 0, 0.0);
-    for batch in data.batches(HELD_OUT_BATCH) {
+    let size = if network.kind().is_imagenet() { batch_size(network) } else { 250 };
+    for batch in data.batches(size) {
         let batch = batch?;
+        if batch.is_empty() {
+            continue;
+        }
         let images = network.input(&batch);
         let scores = match codec {
             Some(codec) => codec.infer(network, images)?,

@@ -1,6 +1,6 @@
 //! How many samples a transform in hardware has to hold back, found by running the lifting steps as the samples come.
 
-use super::{Lifting, SubbandLayout, Wavelet};
+use super::{Lifting, LiftingStep, SubbandLayout, Wavelet};
 
 impl Wavelet {
     /// Values that a streaming transform of one plane holds at most, the plane coming row by row and every coefficient
@@ -32,8 +32,8 @@ fn held(lifting: &Lifting, n: usize) -> usize {
             };
             // What reads each sample, and the steps behind it: both sides of a lifting step keep their order.
             let mut readers = vec![Vec::new(); part];
-            for step in 0..steps.len() {
-                for at in (steps[step].parity..part).step_by(2) {
+            for (step, LiftingStep { parity, .. }) in steps.iter().enumerate() {
+                for at in (*parity..part).step_by(2) {
                     sources(step, at).into_iter().for_each(|source| readers[source].push((step, at)));
                 }
             }
