@@ -11,7 +11,11 @@ check:
 test:
     cargo test --release --workspace
 
-# Throughput of the codec on one core (MB/s of f32)
+# The codec's tests with each set of kernels that this CPU has
+test-kernels:
+    for kernel in portable avx2 avx512; do SUBBAND_KERNEL=$kernel cargo test --release -p subband || exit 1; done
+
+# Speed of the codec beside a copy, lz4 and zstd -1
 bench:
     cargo bench -p subband --bench codec
 

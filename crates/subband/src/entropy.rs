@@ -26,7 +26,7 @@ pub(crate) use log2::{COST_BITS, log2};
 pub(crate) use magnitude::{CLASSES, class, read_rest, rest_bits, write_rest};
 pub(crate) use order_zero::OrderZero;
 pub(crate) use rans::{
-    EncodeMagnitudes, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes, encode_table, fill_slots,
+    DecodeTables, EncodeMagnitudes, MAX_LANE_BITS, RansDecoder, RansEncoder, Run, encode_magnitudes, encode_table,
     lane_bits_for, many_lane_bits_for,
 };
 pub(crate) use symbol::{

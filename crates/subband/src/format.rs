@@ -4,6 +4,7 @@ mod activity_chunk;
 mod bytes;
 mod chunk;
 mod chunk_coder;
+mod chunk_plan;
 mod coding;
 mod constants;
 mod float_chunk;

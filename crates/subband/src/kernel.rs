@@ -29,8 +29,8 @@ pub(crate) use planes_abreast::ABREAST;
 pub(crate) use quantize::{
     QuantizerConstants, clamp_at_zero, count_negative, count_nonzero, dequantize, quantize, survey,
 };
-pub(crate) use rans_decode::{Slots, decode_mixed_round, decode_rounds};
-pub(crate) use rans_encode::{SPARE_WORDS, TokenTable, encode_mixed_round, encode_rounds};
+pub(crate) use rans_decode::{Head, Slots, decode_flat_rounds, decode_rounds};
+pub(crate) use rans_encode::{SPARE_WORDS, TokenTable, encode_flat_rounds, encode_rounds};
 pub(crate) use tokens::{
     count_nonzero_tokens, dequantize_tokens, indices_of, largest_token, quantize_tokens, tokens_of,
 };

@@ -56,9 +56,12 @@ pub struct TapCodec {
 impl TapCodec {
     /// Prepares tables and layout of a tap.
     pub fn new(tap: &TapProfile) -> Result<Self> {
+        let map = MapQuantizer::new(tap.name(), tap.shape(), tap.coding().clone())?;
+        let mut order_zero = ChunkCoder::new(tap.model_for(Effort::Fast));
+        order_zero.plan_whole_maps(&map.quantizer, map.channels);
         Ok(TapCodec {
-            map: MapQuantizer::new(tap.name(), tap.shape(), tap.coding().clone())?,
-            order_zero: ChunkCoder::new(tap.model_for(Effort::Fast)),
+            map,
+            order_zero,
             activity: tap.model(PayloadKind::Activity).map(ChunkCoder::new),
             mixing: tap.model(PayloadKind::Mixing).map(ChunkCoder::new),
             effort: Effort::default(),

@@ -19,7 +19,7 @@ use super::magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 use super::symbol::{ESCAPE, TOKENS};
 use crate::error::{Error, Result};
 use crate::kernel::{
-    Isa, SPARE_WORDS, Slots, TokenTable, decode_mixed_round, decode_rounds, encode_mixed_round, encode_rounds,
+    Head, Isa, SPARE_WORDS, Slots, TokenTable, decode_flat_rounds, decode_rounds, encode_flat_rounds, encode_rounds,
 };
 
 /// Largest binary logarithm of the number of lanes.
@@ -149,6 +149,22 @@ struct MixedRound {
 }
 
 impl RansEncoder<'_> {
+    /// Appends words and final states to `out`, as [`RansEncoder::encode`], for tokens each with the number of its table. Where
+    /// runs are short they take longer than their tokens.
+    pub fn encode_flat(&self, numbers: &[u8], tokens: &[u8], lane_bits: u32, words: &mut Vec<u16>, out: &mut Vec<u8>) {
+        let mask = (1usize << lane_bits) - 1;
+        let mut states = [initial_state(lane_bits); MAX_LANES];
+        words.resize(words.len().max(tokens.len() + SPARE_WORDS), 0);
+        let whole = tokens.len() & !mask;
+        let mut at = self.encode_lanes(&numbers[whole..], &tokens[whole..], &mut states, words);
+        let (numbers, tokens) = (&numbers[..whole], &tokens[..whole]);
+        let words = &mut words[..];
+        let isa = Isa::current();
+        at += encode_flat_rounds(isa, self.tables, &mut states, lane_bits, numbers, tokens, &mut words[at..]);
+        append_words(&words[..at], out);
+        write_states(&states[..=mask], out);
+    }
+
     /// Appends words and final states to `out`. Every token has a share in the table of its run, or the escape has.
     /// `words` is working memory.
     pub fn encode(&self, runs: &[Run], tokens: [&[u8]; 2], lane_bits: u32, words: &mut Vec<u16>, out: &mut Vec<u8>) {
@@ -187,38 +203,26 @@ impl RansEncoder<'_> {
                 mixed.tokens[here].copy_from_slice(&tokens[first - start..left - start]);
                 left = first;
                 if left == round {
-                    at += self.encode_mixed(isa, &mixed, std::mem::take(&mut lanes), &mut states, &mut words[at..]);
+                    let (numbers, tokens) = (&mixed.numbers[..lanes], &mixed.tokens[..lanes]);
+                    at += self.encode_lanes(numbers, tokens, &mut states, &mut words[at..]);
+                    lanes = 0;
                 }
             }
         }
         debug_assert_eq!(left, 0);
-        let before = out.len();
-        out.resize(before + 2 * at, 0);
-        for (out, word) in out[before..].as_chunks_mut::<2>().0.iter_mut().zip(&words[..at]) {
-            *out = word.to_le_bytes();
-        }
+        append_words(&words[..at], out);
         write_states(&states[..=mask], out);
     }
 
-    /// Codes the tokens of the first lanes; returns the number of words.
-    fn encode_mixed(
-        &self,
-        isa: Isa,
-        round: &MixedRound,
-        lanes: usize,
-        states: &mut [u32; MAX_LANES],
-        words: &mut [u16],
-    ) -> usize {
-        let MixedRound { numbers, tokens } = round;
-        if lanes == MAX_LANES {
-            return encode_mixed_round(isa, self.tables, states, numbers, tokens, words);
+    /// Codes a round of as many lanes as there are tokens; returns the number of words.
+    fn encode_lanes(&self, numbers: &[u8], tokens: &[u8], states: &mut [u32; MAX_LANES], words: &mut [u16]) -> usize {
+        if tokens.len() == MAX_LANES {
+            return encode_flat_rounds(Isa::current(), self.tables, states, MAX_LANE_BITS, numbers, tokens, words);
         }
         let mut at = 0;
-        for lane in (0..lanes).rev() {
-            let state = &mut states[lane];
+        for ((state, &token), &number) in states.iter_mut().zip(tokens).zip(numbers).rev() {
             words[at] = *state as u16;
-            let entry = self.tables[usize::from(numbers[lane])].entries[usize::from(tokens[lane] & 127)];
-            let (next, full) = entry.step(*state);
+            let (next, full) = self.tables[usize::from(number)].entries[usize::from(token & 127)].step(*state);
             *state = next;
             at += usize::from(full);
         }
@@ -226,16 +230,45 @@ impl RansEncoder<'_> {
     }
 }
 
+fn append_words(words: &[u16], out: &mut Vec<u8>) {
+    let before = out.len();
+    out.resize(before + 2 * words.len(), 0);
+    for (out, word) in out[before..].as_chunks_mut::<2>().0.iter_mut().zip(words) {
+        *out = word.to_le_bytes();
+    }
+}
+
 /// A frequency table in the form that decoding looks up: for each of the 2^12 slots the token, the
 /// slot's distance from the token's cumulative, and the token's frequency, in 8 + 12 + 12 bits.
 ///
 /// The caller skips tables with a certain token, whose frequency would need 13 bits.
-pub(crate) fn fill_slots(table: &FrequencyTable, slots: &mut Slots) {
+fn fill_slots(table: &FrequencyTable, slots: &mut Slots) {
     for token in 0..TOKENS as u8 {
         let (frequency, cumulative) = (table.frequency(token), table.cumulative(token));
         for (distance, slot) in (0u32..frequency).zip(&mut slots[cumulative as usize..]) {
             *slot = u32::from(token) | distance << 8 | frequency.min(SCALE - 1) << 20;
         }
+    }
+}
+
+/// All tables of a coder in the forms that decoding looks up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DecodeTables {
+    slots: Vec<Slots>,
+    heads: Vec<Head>,
+}
+
+impl DecodeTables {
+    /// Tables with a certain token are not looked at in decoding.
+    pub fn new(tables: &[FrequencyTable]) -> Self {
+        let mut slots = vec![[0; SCALE as usize]; tables.len()];
+        for (table, slots) in tables.iter().zip(&mut slots) {
+            if table.certain().is_none() {
+                fill_slots(table, slots);
+            }
+        }
+        let head = |table: &FrequencyTable| Head::new(|token| (table.frequency(token), table.cumulative(token)));
+        DecodeTables { slots, heads: tables.iter().map(head).collect() }
     }
 }
 
@@ -276,8 +309,22 @@ impl<'a> RansDecoder<'a> {
         Ok(u32::from(u16::from_le_bytes([word[0], word[1]])))
     }
 
-    /// Decodes runs of tokens to their places in `tokens`; the slots of tables are as [`fill_slots`] makes them.
-    pub fn decode(&mut self, tables: &[Slots], runs: &[Run], tokens: &mut [u8]) -> Result<()> {
+    /// Decodes tokens, each with the table of the number at its place, from the first on.
+    pub fn decode_flat(&mut self, tables: &DecodeTables, numbers: &[u8], tokens: &mut [u8]) -> Result<()> {
+        debug_assert_eq!(self.next, 0);
+        let lanes = 1usize << self.lane_bits;
+        let RansDecoder { words, end, states, lane_bits, .. } = self;
+        let DecodeTables { slots, heads } = tables;
+        let done = decode_flat_rounds(Isa::current(), slots, heads, states, *lane_bits, numbers, words, end, tokens);
+        for (i, (token, &number)) in tokens.iter_mut().zip(numbers).enumerate().skip(done) {
+            *token = self.decode_one(&slots[usize::from(number)], i % lanes)?;
+        }
+        self.next = tokens.len() % lanes;
+        Ok(())
+    }
+
+    /// Decodes runs of tokens to their places in `tokens`.
+    pub fn decode(&mut self, tables: &DecodeTables, runs: &[Run], tokens: &mut [u8]) -> Result<()> {
         let isa = Isa::current();
         let lanes = 1usize << self.lane_bits;
         // The next token, as a run and a place in it.
@@ -290,8 +337,9 @@ impl<'a> RansDecoder<'a> {
             if self.next == 0 && run.length - at >= lanes {
                 let rest = &mut tokens[run.start + at..run.start + run.length];
                 let RansDecoder { words, end, states, lane_bits, .. } = self;
-                let slots = &tables[usize::from(run.table)];
-                let done = decode_rounds(isa, slots, states, *lane_bits, words, end, rest);
+                let table = usize::from(run.table);
+                let (slots, head) = (&tables.slots[table], &tables.heads[table]);
+                let done = decode_rounds(isa, slots, head, states, *lane_bits, words, end, rest);
                 at += done;
                 if done > 0 {
                     continue;
@@ -317,9 +365,14 @@ impl<'a> RansDecoder<'a> {
             }
             let mut round = [0; MAX_LANES];
             let RansDecoder { words, end, states, .. } = self;
-            if lane - first < MAX_LANES || !decode_mixed_round(isa, tables, states, &numbers, words, end, &mut round) {
+            let mut done = 0;
+            if lane - first == MAX_LANES {
+                let DecodeTables { slots, heads } = tables;
+                done = decode_flat_rounds(isa, slots, heads, states, MAX_LANE_BITS, &numbers, words, end, &mut round);
+            }
+            if done == 0 {
                 for lane in first..lane {
-                    round[lane] = self.decode_one(&tables[usize::from(numbers[lane])], lane)?;
+                    round[lane] = self.decode_one(&tables.slots[usize::from(numbers[lane])], lane)?;
                 }
             }
             self.next = lane % lanes;
@@ -433,12 +486,24 @@ mod tests {
                 }
             }
             let words = encode(&tables, &runs, &placed, lane_bits);
-            let mut slots = vec![[0; SCALE as usize]; 3];
-            tables.iter().zip(&mut slots).for_each(|(table, slots)| fill_slots(table, slots));
+            let decode_tables = DecodeTables::new(&tables);
             let mut decoder = RansDecoder::new(&words, lane_bits).unwrap();
             let mut decoded = vec![0; placed.len()];
-            decoder.decode(&slots, &runs, &mut decoded).unwrap();
+            decoder.decode(&decode_tables, &runs, &mut decoded).unwrap();
             prop_assert_eq!(&decoded, &placed);
+            decoder.finish().unwrap();
+
+            // The same, token by token.
+            let numbers: Vec<u8> = runs.iter().flat_map(|run| std::iter::repeat_n(run.table, run.length)).collect();
+            let flat: Vec<u8> = runs.iter().flat_map(|run| &placed[run.start..run.start + run.length]).copied().collect();
+            let encode_tables: Vec<TokenTable> = tables.iter().map(encode_table).collect();
+            let mut out = Vec::new();
+            RansEncoder { tables: &encode_tables }.encode_flat(&numbers, &flat, lane_bits, &mut Vec::new(), &mut out);
+            prop_assert_eq!(&out, &words);
+            let mut decoder = RansDecoder::new(&words, lane_bits).unwrap();
+            let mut decoded = vec![0; flat.len()];
+            decoder.decode_flat(&decode_tables, &numbers, &mut decoded).unwrap();
+            prop_assert_eq!(&decoded, &flat);
             decoder.finish().unwrap();
         }
     }

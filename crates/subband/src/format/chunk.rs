@@ -2,18 +2,18 @@
 
 use std::ops::Range;
 
+use super::chunk_plan::{ChunkPlan, Stretch};
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    BitReader, BitWriter, COST_BITS, ContextTables, ESCAPE, FIRST_WITH_RAW_BITS, FrequencyTable, MAX_MAGNITUDE,
-    RansDecoder, RansEncoder, Run, TOKENS, encode_table, fill_slots, index_from_raw, many_lane_bits_for, raw_bits,
+    BitReader, BitWriter, COST_BITS, ContextTables, DecodeTables, ESCAPE, FIRST_WITH_RAW_BITS, FrequencyTable,
+    MAX_MAGNITUDE, RansDecoder, RansEncoder, Run, TOKENS, encode_table, index_from_raw, many_lane_bits_for, raw_bits,
     raw_value, token,
 };
 use crate::error::{Error, Result};
-use crate::kernel::{Isa, Slots, TokenTable, count_tokens, largest_token};
+use crate::kernel::{Isa, TokenTable, count_nonzero_tokens, count_tokens, largest_token};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
 use crate::token_blocks::TokenBlocks;
-use crate::wavelet::SubbandLayout;
 
 /// Context tables in the forms that coding looks up.
 #[derive(Debug, Clone)]
@@ -24,8 +24,10 @@ pub(crate) struct PreparedTables {
     encode: Vec<TokenTable>,
     /// In each table the first token that is coded with raw bits: since it has some, or has no share and is escaped.
     special: Vec<u8>,
-    /// Nothing in tables with a certain token; none where there is no decoding.
-    decode: Vec<Slots>,
+    /// None where there is no decoding.
+    decode: DecodeTables,
+    /// Of chunks that are whole maps.
+    plan: Option<ChunkPlan>,
 }
 
 impl PreparedTables {
@@ -37,12 +39,7 @@ impl PreparedTables {
 
     /// For decoding only: encoding tables are left out.
     pub fn for_decoding(contexts: ContextTables) -> Self {
-        let mut decode = vec![[0; _]; contexts.tables().len()];
-        for (table, slots) in contexts.tables().iter().zip(&mut decode) {
-            if table.certain().is_none() {
-                fill_slots(table, slots);
-            }
-        }
+        let decode = DecodeTables::new(contexts.tables());
         PreparedTables { decode, ..PreparedTables::for_costs(contexts) }
     }
 
@@ -54,11 +51,39 @@ impl PreparedTables {
     fn for_costs(contexts: ContextTables) -> Self {
         let costs = contexts.tables().iter().map(|table| table.costs()).collect();
         let special = contexts.tables().iter().map(first_special).collect();
-        PreparedTables { contexts, costs, encode: Vec::new(), special, decode: Vec::new() }
+        PreparedTables { contexts, costs, encode: Vec::new(), special, decode: DecodeTables::default(), plan: None }
+    }
+
+    /// For chunks of all channels: what of them is coded need not be found out again.
+    pub fn plan_whole_maps(&mut self, quantizer: &PlaneQuantizer, channels: usize) {
+        let mut plan = ChunkPlan::default();
+        plan.fill(quantizer, self, 0..channels);
+        self.plan = Some(plan);
+    }
+
+    /// The plan for some channels: the one of whole maps, or made in working memory.
+    fn plan<'p>(
+        &'p self,
+        quantizer: &PlaneQuantizer,
+        channels: Range<usize>,
+        memory: &'p mut ChunkPlan,
+    ) -> &'p ChunkPlan {
+        match &self.plan {
+            Some(plan) if plan.channels == channels => plan,
+            _ => {
+                memory.fill(quantizer, self, channels);
+                memory
+            }
+        }
+    }
+
+    /// The first token that the table codes with raw bits.
+    pub fn first_special(&self, number: u8) -> u8 {
+        self.special[usize::from(number)]
     }
 
     /// Whether a token of the table may have raw bits.
-    fn may_be_wide(&self, number: u8) -> bool {
+    pub fn may_be_wide(&self, number: u8) -> bool {
         let table = &self.contexts.tables()[usize::from(number)];
         (FIRST_WITH_RAW_BITS..TOKENS as u8).any(|token| table.frequency(token) > 0)
     }
@@ -87,9 +112,10 @@ fn first_special(table: &FrequencyTable) -> u8 {
 /// Working memory for chunks; one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct OrderZeroScratch {
-    /// Tokens of blocks with escapes.
-    escaped: Vec<u8>,
+    /// Tokens of blocks with escapes, or all that are coded where those are not next to each other.
+    apart: Vec<u8>,
     runs: Vec<Run>,
+    plan: ChunkPlan,
     raw: BitWriter,
     words: Vec<u16>,
     /// The chunk, where its indices come or go as such.
@@ -104,22 +130,6 @@ fn for_each_from(first: u8, tokens: &[u8], mut visit: impl FnMut(usize, u8)) {
             tokens.iter().enumerate().filter(|(_, t)| **t >= first).for_each(|(j, &t)| visit(i * STEP + j, t));
         }
     }
-}
-
-/// The channels of a chunk in stretches that share a table, or are dropped, each with its table.
-fn stretches(
-    quantizer: &PlaneQuantizer,
-    contexts: &ContextTables,
-    subband: usize,
-    channels: Range<usize>,
-) -> impl Iterator<Item = (Range<usize>, Option<u8>)> {
-    let table = move |channel| quantizer.coding.keeps(channel, subband).then(|| contexts.table_of(subband, channel));
-    let Range { mut start, end } = channels;
-    std::iter::from_fn(move || {
-        let (first, shared) = (start, (start < end).then(|| table(start))?);
-        start = (first + 1..end).find(|&channel| table(channel) != shared).unwrap_or(end);
-        Some((first..start, shared))
-    })
 }
 
 /// Appends the payload for `indices`, whose first channel is `first_channel` of the map.
@@ -146,62 +156,80 @@ pub(crate) fn encode_tokens(
     scratch: &mut OrderZeroScratch,
     out: &mut Vec<u8>,
 ) {
-    let OrderZeroScratch { escaped, runs, raw, words, .. } = scratch;
-    let isa = Isa::current();
-    escaped.clear();
-    runs.clear();
+    let OrderZeroScratch { apart, runs, plan, raw, words, .. } = scratch;
+    let plan = prepared.plan(quantizer, first_channel..first_channel + blocks.channels(), plan);
+    let encoder = RansEncoder { tables: &prepared.encode };
+    apart.clear();
     raw.clear();
     let all = blocks.tokens();
+    if let Some(numbers) = &plan.numbers {
+        let special = largest_token(Isa::current(), all) >= plan.first_special;
+        let tokens = match plan.contiguous() {
+            Some(range) if !special => &all[range],
+            _ => {
+                for stretch in &plan.stretches {
+                    append_stretch(prepared, stretch, blocks, apart, raw);
+                }
+                apart.as_slice()
+            }
+        };
+        // Nearly what they cost, which takes as long to add up as to code them.
+        let nonzero = count_nonzero_tokens(Isa::current(), tokens);
+        let lane_bits = many_lane_bits_for((4 * nonzero + tokens.len() / 8) as u64);
+        begin_payload(lane_bits, 0, raw.finish(), out);
+        encoder.encode_flat(numbers, tokens, lane_bits, words, out);
+        return;
+    }
+    runs.clear();
     let mut cost = 0u64;
-    for subband in 0..quantizer.layout.blocks.len() {
-        let channels = first_channel..first_channel + blocks.channels();
-        for (channels, number) in stretches(quantizer, &prepared.contexts, subband, channels) {
-            let slots = channels.start - first_channel..channels.end - first_channel;
-            let range = blocks.range(&quantizer.layout, subband, slots);
-            let Some(number) = number.filter(|_| !range.is_empty()) else { continue };
-            let table = &prepared.contexts.tables()[usize::from(number)];
-            let mut counts = [0; TOKENS];
-            count_tokens(isa, &all[range.clone()], &mut counts);
-            let costs = &prepared.costs[usize::from(number)];
-            let mut run = Run { table: number, start: range.start, length: range.len() };
-            if counts[usize::from(prepared.special[usize::from(number)])..].iter().any(|&count| count > 0) {
-                run.start = all.len() + escaped.len();
-                let indices = |i| blocks.wide_indices()[range.start + i];
-                escape(table, &all[range.clone()], indices, escaped, raw);
-            }
-            if table.certain().is_none() {
-                let priced = counts.iter().zip(costs).map(|(&count, &cost)| u64::from(count) * u64::from(cost));
-                cost += priced.sum::<u64>();
-                runs.push(run);
-            }
+    for stretch in &plan.stretches {
+        let Stretch { range, table, .. } = stretch;
+        let number = usize::from(*table);
+        let mut counts = [0; TOKENS];
+        count_tokens(Isa::current(), &all[range.clone()], &mut counts);
+        let mut run = Run { table: *table, start: range.start, length: range.len() };
+        if counts[usize::from(prepared.special[number])..].iter().any(|&count| count > 0) {
+            run.start = all.len() + apart.len();
+            append_stretch(prepared, stretch, blocks, apart, raw);
+        }
+        if stretch.coded {
+            let priced = counts.iter().zip(&prepared.costs[number]);
+            cost += priced.map(|(&count, &cost)| u64::from(count) * u64::from(cost)).sum::<u64>();
+            runs.push(run);
         }
     }
     let lane_bits = many_lane_bits_for(cost >> COST_BITS);
     begin_payload(lane_bits, 0, raw.finish(), out);
-    RansEncoder { tables: &prepared.encode }.encode(runs, [all, escaped], lane_bits, words, out);
+    encoder.encode(runs, [all, apart], lane_bits, words, out);
 }
 
-/// Appends the tokens of a block as a table codes them, with escapes for those that have no share, and writes raw bits.
-/// `index` has those of tokens with raw bits.
-fn escape(
-    table: &FrequencyTable,
-    tokens: &[u8],
-    index: impl Fn(usize) -> i32,
-    escaped: &mut Vec<u8>,
+/// Appends the tokens of a stretch as its table codes them, with escapes for those that have no share, and writes raw bits.
+/// What is not coded has none of its tokens appended.
+fn append_stretch(
+    prepared: &PreparedTables,
+    stretch: &Stretch,
+    blocks: &TokenBlocks,
+    out: &mut Vec<u8>,
     raw: &mut BitWriter,
 ) {
-    let first = first_special(table);
-    let start = escaped.len();
-    escaped.extend_from_slice(tokens);
+    let Stretch { range, table, coded, .. } = stretch;
+    let (first, table) = (prepared.first_special(*table), &prepared.contexts.tables()[usize::from(*table)]);
+    let start = out.len();
+    let tokens = &blocks.tokens()[range.clone()];
+    out.extend_from_slice(tokens);
     for_each_from(first, tokens, |i, token| {
-        let index = if token < FIRST_WITH_RAW_BITS { index_from_raw(token, 0) } else { index(i) };
+        let wide = token >= FIRST_WITH_RAW_BITS;
+        let index = if wide { blocks.wide_indices()[range.start + i] } else { index_from_raw(token, 0) };
         let token = if table.frequency(token) > 0 { token } else { ESCAPE };
         debug_assert!(table.frequency(token) > 0, "tables of a stream hold all its tokens");
-        escaped[start + i] = token;
+        out[start + i] = token;
         if raw_bits(token) > 0 {
             raw.write(raw_value(index, token), raw_bits(token));
         }
     });
+    if !coded {
+        out.truncate(start);
+    }
 }
 
 /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
@@ -234,35 +262,32 @@ pub(crate) fn decode_tokens(
 ) -> Result<()> {
     let PayloadParts { lane_bits, raw, words, .. } = PayloadParts::of(payload, 0)?;
     let mut decoder = RansDecoder::new(words, lane_bits)?;
-    let (layout, channels) = (&quantizer.layout, blocks.channels());
-    let each_stretch = |subband| {
-        stretches(quantizer, &prepared.contexts, subband, first_channel..first_channel + channels)
-            .map(move |(channels, number)| (channels.start - first_channel..channels.end - first_channel, number))
-    };
-
-    // What is not coded, and where the rest goes.
-    scratch.runs.clear();
-    for subband in 0..layout.blocks.len() {
-        for (slots, number) in each_stretch(subband) {
-            let range = blocks.range(layout, subband, slots);
-            let certain = number.map(|number| prepared.contexts.tables()[usize::from(number)].certain());
-            match (number, certain) {
-                (Some(number), Some(None)) => {
-                    scratch.runs.push(Run { table: number, start: range.start, length: range.len() });
-                }
-                (_, certain) => blocks.tokens_mut()[range].fill(certain.flatten().unwrap_or(0)),
+    let OrderZeroScratch { apart, plan, .. } = scratch;
+    let plan = prepared.plan(quantizer, first_channel..first_channel + blocks.channels(), plan);
+    let all = blocks.tokens_mut();
+    for (range, token) in &plan.fills {
+        all[range.clone()].fill(*token);
+    }
+    match (&plan.numbers, plan.contiguous()) {
+        (Some(numbers), Some(range)) => decoder.decode_flat(&prepared.decode, numbers, &mut all[range])?,
+        (Some(numbers), None) => {
+            apart.resize(apart.len().max(plan.coded), 0);
+            decoder.decode_flat(&prepared.decode, numbers, &mut apart[..plan.coded])?;
+            let mut rest = &apart[..];
+            for run in &plan.runs {
+                let (own, others) = rest.split_at(run.length);
+                all[run.start..run.start + run.length].copy_from_slice(own);
+                rest = others;
             }
         }
+        (None, _) => decoder.decode(&prepared.decode, &plan.runs, all)?,
     }
-    decoder.decode(&prepared.decode, &scratch.runs, blocks.tokens_mut())?;
     decoder.finish()?;
 
     let mut raw_reader = BitReader::new(raw);
-    for subband in 0..layout.blocks.len() {
-        for (slots, number) in each_stretch(subband) {
-            if number.is_some_and(|number| prepared.may_be_wide(number)) {
-                read_raw_bits(layout, subband, slots, blocks, &mut raw_reader)?;
-            }
+    if plan.may_be_wide && largest_token(Isa::current(), all) >= FIRST_WITH_RAW_BITS {
+        for stretch in &plan.stretches {
+            read_raw_bits(stretch, blocks, &mut raw_reader)?;
         }
     }
     if raw_reader.finish()? != raw.len() {
@@ -272,19 +297,13 @@ pub(crate) fn decode_tokens(
 }
 
 /// Puts the indices of tokens with raw bits into place.
-fn read_raw_bits(
-    layout: &SubbandLayout,
-    subband: usize,
-    slots: Range<usize>,
-    blocks: &mut TokenBlocks,
-    reader: &mut BitReader,
-) -> Result<()> {
-    let range = blocks.range(layout, subband, slots.clone());
+fn read_raw_bits(stretch: &Stretch, blocks: &mut TokenBlocks, reader: &mut BitReader) -> Result<()> {
+    let Stretch { subband, slots, range, .. } = stretch;
     if largest_token(Isa::current(), &blocks.tokens()[range.clone()]) < FIRST_WITH_RAW_BITS {
         return Ok(());
     }
-    blocks.mark_wide(subband, slots, range.clone());
-    let (tokens, indices) = blocks.widen(range);
+    blocks.mark_wide(*subband, slots.clone(), range.clone());
+    let (tokens, indices) = blocks.widen(range.clone());
     let mut result = Ok(());
     for_each_from(FIRST_WITH_RAW_BITS, tokens, |i, token| {
         if result.is_ok() {

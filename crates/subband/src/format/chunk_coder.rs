@@ -101,6 +101,13 @@ impl ChunkCoder {
         }
     }
 
+    /// Prepares for chunks that are whole maps of so many channels.
+    pub fn plan_whole_maps(&mut self, quantizer: &PlaneQuantizer, channels: usize) {
+        if let ChunkCoder::OrderZero(prepared) = self {
+            prepared.plan_whole_maps(quantizer, channels);
+        }
+    }
+
     pub fn payload_kind(&self) -> PayloadKind {
         match self {
             ChunkCoder::OrderZero(_) => PayloadKind::OrderZero,

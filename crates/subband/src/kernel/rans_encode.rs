@@ -108,30 +108,56 @@ pub(crate) fn encode_rounds(
     }
 }
 
-/// Codes one round of 32 lanes whose tokens, each with the number of its table, come from several tables. Otherwise as
-/// [`encode_rounds`].
-pub(crate) fn encode_mixed_round(
+/// As [`encode_rounds`], each token with the table of the number at its place.
+pub(crate) fn encode_flat_rounds(
     isa: Isa,
     tables: &[TokenTable],
     states: &mut [u32; 32],
-    numbers: &[u8; 32],
-    tokens: &[u8; 32],
+    lane_bits: u32,
+    numbers: &[u8],
+    tokens: &[u8],
     words: &mut [u16],
 ) -> usize {
-    assert!(numbers.iter().all(|&number| usize::from(number) < tables.len()) && tokens.iter().all(|&t| t < 128));
+    assert_eq!(numbers.len(), tokens.len());
+    assert!(numbers.iter().fold(0, |most, &number| most.max(usize::from(number))) < tables.len() || tokens.is_empty());
     #[cfg(target_arch = "x86_64")]
-    if isa.level() >= Level::Avx2 {
+    if lane_bits == 5 && isa.level() >= Level::Avx2 {
         // SAFETY: the `Isa` of a level only exists where the CPU has its features, and the tables are there.
-        return unsafe { avx2_mixed(tables, states, numbers, tokens, words) };
+        return unsafe { avx2_flat(tables, states, numbers, tokens, words) };
     }
     let _ = isa;
-    let mut at = 0;
-    for ((x, &token), &number) in states.iter_mut().zip(tokens).zip(numbers).rev() {
-        words[at] = *x as u16;
-        let (state, full) = tables[usize::from(number)].entries[usize::from(token)].step(*x);
-        *x = state;
-        at += usize::from(full);
+    match lane_bits {
+        0 => plain_flat::<1>(tables, states, numbers, tokens, words),
+        1 => plain_flat::<2>(tables, states, numbers, tokens, words),
+        2 => plain_flat::<4>(tables, states, numbers, tokens, words),
+        3 => plain_flat::<8>(tables, states, numbers, tokens, words),
+        4 => plain_flat::<16>(tables, states, numbers, tokens, words),
+        _ => plain_flat::<32>(tables, states, numbers, tokens, words),
     }
+}
+
+fn plain_flat<const LANES: usize>(
+    tables: &[TokenTable],
+    states: &mut [u32; 32],
+    numbers: &[u8],
+    tokens: &[u8],
+    words: &mut [u16],
+) -> usize {
+    let mut x: [u32; LANES] = std::array::from_fn(|lane| states[lane]);
+    assert!(tokens.len().is_multiple_of(LANES) && tokens.len() <= words.len());
+    let words = words.as_mut_ptr();
+    let mut at = 0;
+    let rounds = tokens.as_chunks::<LANES>().0.iter().zip(numbers.as_chunks::<LANES>().0);
+    for (round, numbers) in rounds.rev() {
+        for ((x, &token), &number) in x.iter_mut().zip(round).zip(numbers).rev() {
+            // SAFETY: at most one word a token is stored before this one, and `words` has room for one a token.
+            unsafe { words.add(at).write(*x as u16) };
+            let (state, full) = tables[usize::from(number)].entries[usize::from(token & 127)].step(*x);
+            *x = state;
+            at += usize::from(full);
+        }
+    }
+    states[..LANES].copy_from_slice(&x);
     at
 }
 
@@ -377,36 +403,46 @@ fn avx2<const VECTORS: usize, const TOKENS: usize>(
     at
 }
 
+/// As [`avx2`], with four vectors of lanes.
+///
 /// # Safety
-/// The CPU has the features; the numbers are of tables that are there, and tokens below 128.
+/// The CPU has the features, and the numbers, as many as tokens, are of tables that are there.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,popcnt")]
-unsafe fn avx2_mixed(
+unsafe fn avx2_flat(
     tables: &[TokenTable],
     states: &mut [u32; 32],
-    numbers: &[u8; 32],
-    tokens: &[u8; 32],
+    numbers: &[u8],
+    tokens: &[u8],
     words: &mut [u16],
 ) -> usize {
     use std::arch::x86_64::*;
     const STRIDE: usize = size_of::<TokenTable>() / 4;
-    assert!(32 + SPARE_WORDS <= words.len() && tables.len() * STRIDE <= i32::MAX as usize);
+    assert!(tokens.len() + SPARE_WORDS <= words.len() && tables.len() * STRIDE <= i32::MAX as usize);
     let base: *const i32 = tables.as_ptr().cast();
     let mut at = 0;
-    for v in (0..4).rev() {
-        // SAFETY: eight numbers, tokens and states; tables of four-byte numbers, at their places in each of the tables;
-        // room for words as in [`avx2`].
-        unsafe {
-            let number = _mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers[8 * v..].as_ptr().cast()));
-            let token = _mm256_cvtepu8_epi32(_mm_loadl_epi64(tokens[8 * v..].as_ptr().cast()));
-            let place = _mm256_add_epi32(_mm256_mullo_epi32(number, _mm256_set1_epi32(STRIDE as i32)), token);
-            let shares = base.add(std::mem::offset_of!(TokenTable, shares) / 4);
-            let reciprocals = base.add(std::mem::offset_of!(TokenTable, reciprocals) / 4);
-            let looked = [_mm256_i32gather_epi32::<4>(shares, place), _mm256_i32gather_epi32::<4>(reciprocals, place)];
-            let x = _mm256_loadu_si256(states[8 * v..].as_ptr().cast());
-            let (next, moved) = avx2_step(x, looked, words.as_mut_ptr().add(at));
-            _mm256_storeu_si256(states[8 * v..].as_mut_ptr().cast(), next);
-            at += moved;
+    // SAFETY: 32 states are 4 vectors; eight numbers and tokens; tables of four-byte numbers, at their places in each of the
+    // tables; room for words as in [`avx2`].
+    unsafe {
+        let shares = base.add(std::mem::offset_of!(TokenTable, shares) / 4);
+        let reciprocals = base.add(std::mem::offset_of!(TokenTable, reciprocals) / 4);
+        let mut x: [__m256i; 4] = std::array::from_fn(|v| _mm256_loadu_si256(states[8 * v..].as_ptr().cast()));
+        let rounds = tokens.as_chunks::<32>().0.iter().zip(numbers.as_chunks::<32>().0);
+        for (round, numbers) in rounds.rev() {
+            for (v, x) in x.iter_mut().enumerate().rev() {
+                let number = _mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers.as_ptr().add(8 * v).cast()));
+                let token = _mm256_cvtepu8_epi32(_mm_loadl_epi64(round.as_ptr().add(8 * v).cast()));
+                let token = _mm256_and_si256(token, _mm256_set1_epi32(127));
+                let place = _mm256_add_epi32(_mm256_mullo_epi32(number, _mm256_set1_epi32(STRIDE as i32)), token);
+                let looked =
+                    [_mm256_i32gather_epi32::<4>(shares, place), _mm256_i32gather_epi32::<4>(reciprocals, place)];
+                let (next, moved) = avx2_step(*x, looked, words.as_mut_ptr().add(at));
+                *x = next;
+                at += moved;
+            }
+        }
+        for (v, x) in x.iter().enumerate() {
+            _mm256_storeu_si256(states[8 * v..].as_mut_ptr().cast(), *x);
         }
     }
     at
@@ -462,9 +498,9 @@ mod tests {
         }
     }
 
-    /// Whole runs of few tokens, whose tables are in registers, and rounds of several tables.
+    /// Whole runs of few tokens, whose tables are in registers, and tokens each with a table of its own.
     #[test]
-    fn runs_and_mixed_rounds_are_those_of_the_plain_form() {
+    fn runs_and_flat_rounds_are_those_of_the_plain_form() {
         let tables: Vec<TokenTable> = (0..5u32)
             .map(|i| TokenTable::new(|token| ((1 + i * 30 + u32::from(token) * 7).min(4095), u32::from(token) * 31)))
             .collect();
@@ -476,21 +512,21 @@ mod tests {
         for most in [1, 8, 9, 16, 17, 112] {
             let tokens: Vec<u8> = (0..32 * 9).map(|_| (next() % most) as u8).collect();
             let states: [u32; 32] = std::array::from_fn(|_| (next() << 8 | 1 << 16).max(1 << 16));
-            let numbers: [u8; 32] = std::array::from_fn(|_| (next() % 5) as u8);
-            let round: [u8; 32] = std::array::from_fn(|i| tokens[i]);
+            let numbers: Vec<u8> = tokens.iter().map(|_| (next() % 5) as u8).collect();
             let portable = Isa::available().next().expect("the plain one is always there");
-            let of = |isa: Isa, lane_bits: Option<u32>| {
+            let of = |isa: Isa, lane_bits: u32, flat: bool| {
                 let (mut states, mut words) = (states, vec![0; tokens.len() + SPARE_WORDS]);
-                let count = match lane_bits {
-                    Some(bits) => encode_rounds(isa, &tables[3], &mut states, bits, &tokens, &mut words),
-                    None => encode_mixed_round(isa, &tables, &mut states, &numbers, &round, &mut words),
+                let count = match flat {
+                    false => encode_rounds(isa, &tables[3], &mut states, lane_bits, &tokens, &mut words),
+                    true => encode_flat_rounds(isa, &tables, &mut states, lane_bits, &numbers, &tokens, &mut words),
                 };
                 words.truncate(count);
                 (states, words)
             };
             for isa in Isa::available() {
-                for lane_bits in [Some(3), Some(4), Some(5), None] {
-                    assert_eq!(of(isa, lane_bits), of(portable, lane_bits), "{isa:?} {most} {lane_bits:?}");
+                for (lane_bits, flat) in (0..=5).flat_map(|bits| [(bits, false), (bits, true)]) {
+                    let expected = of(portable, lane_bits, flat);
+                    assert_eq!(of(isa, lane_bits, flat), expected, "{isa:?} {most} {lane_bits} {flat}");
                 }
             }
         }
