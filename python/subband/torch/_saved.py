@@ -7,6 +7,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -32,6 +33,13 @@ class _Packed:
     dtype: torch.dtype
     name: str
     channels_last: bool
+    positive: np.ndarray | None
+    """A bit a value, where a lossily coded tensor is never negative and often zero: what came out of a ReLU. Its gradient asks
+    for nothing but this bit, and a zero that decodes to a little more than zero would let through what must not pass."""
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.stream) + (0 if self.positive is None else self.positive.nbytes)
 
 
 @dataclass
@@ -59,6 +67,13 @@ def _planes(tensor: Tensor) -> Tensor:
     return tensor.reshape(1, -1) if tensor.ndim < 2 else tensor
 
 
+def _positive(tensor: Tensor) -> np.ndarray | None:
+    """Where values are positive, as bits, if none is negative and some are zero."""
+    if float(tensor.min()) != 0.0:
+        return None
+    return np.packbits((tensor > 0).contiguous().numpy())
+
+
 class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
     """A context in which tensors that autograd saves for backward are kept compressed.
 
@@ -67,7 +82,8 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
     >>> loss.backward()  # doctest: +SKIP
 
     Give one of ``step`` (in units of the values), ``relative_step`` (in standard deviations of each tensor), ``bits`` (per value;
-    several trials a tensor, slow) and ``lossless``. Lossy gradients are those of the decoded activations; the forward pass is exact.
+    several trials a tensor, slow) and ``lossless``. Lossy gradients are those of the decoded activations, of which zeros stay zero and
+    positive values positive where none is negative (one more bit a value); the forward pass is exact.
 
     Left as they are: tensors below ``min_size`` values, of other dtypes than float32, float16 and bfloat16, not on a CPU, with NaN
     or infinities where the coding is lossy, and all that share memory with a parameter or a buffer of ``model`` (with any leaf that requires
@@ -147,7 +163,7 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
         with self._lock:
             self.saved.tensors += 1
             self.saved.raw_bytes += tensor.numel() * tensor.element_size()
-            self.saved.bytes += len(kept.stream)
+            self.saved.bytes += kept.nbytes
             if len(self._seen) >= 256:
                 self._seen = {k: v for k, v in self._seen.items() if v[0]() is not None and not v[1].expired()}
             self._seen[key] = weakref.ref(kept), StorageWeakRef(storage)
@@ -170,7 +186,8 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
         except SubbandError as error:
             raise SavedTensorError(f"the output of {name}, saved for backward: {error}") from error
         channels_last = tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
-        return _Packed(stream, tensor.shape, tuple(planes.shape), tensor.dtype, name, channels_last)
+        positive = None if self._lossless else _positive(planes)
+        return _Packed(stream, tensor.shape, tuple(planes.shape), tensor.dtype, name, channels_last, positive)
 
     def _unpack(self, packed: Any) -> Tensor:
         if not isinstance(packed, _Packed):
@@ -180,5 +197,8 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
             decompress_into(packed.stream, out)
         except SubbandError as error:
             raise SavedTensorError(f"the output of {packed.name}, saved for backward: {error}") from error
+        if packed.positive is not None:
+            positive = torch.from_numpy(np.unpackbits(packed.positive, count=out.numel())).reshape(out.shape)
+            out.clamp_min_(torch.finfo(out.dtype).tiny).mul_(positive)
         out = out.reshape(packed.shape)
         return out.contiguous(memory_format=torch.channels_last) if packed.channels_last else out

@@ -1,0 +1,153 @@
+"""Training with activations kept compressed until the backward pass: memory, time and gradient error.
+
+    python examples/python/training_memory.py [--network resnet18|resnet20] [--batch 32] [--size 224]
+
+Each way of training runs in a process of its own, and its peak memory is what the system says of that process. Synthetic images; a network
+with random weights.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+WAYS = {
+    "plain": None,
+    "lossless": {"lossless": True},
+    "relative_step=0.05": {"relative_step": 0.05},
+    "relative_step=0.2": {"relative_step": 0.2},
+}
+
+
+def network(name: str):
+    import torch
+    from torch import nn
+
+    if name == "resnet20":
+        import resnet20
+
+        return resnet20.ResNet20()
+
+    class Block(nn.Module):
+        """As in ResNet-18, with ReLU in place."""
+
+        def __init__(self, inputs: int, outputs: int, stride: int):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+            self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+            self.relu = nn.ReLU(inplace=True)
+            self.shortcut = nn.Sequential()
+            if stride > 1:
+                self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+            return self.relu(y + self.shortcut(x))
+
+    stages, inputs = [], 64
+    for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        stages += [Block(inputs, outputs, stride), Block(outputs, outputs, 1)]
+        inputs = outputs
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    return nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
+def one(name: str, way: str, batch: int, size: int, steps: int, gradients_to: str) -> dict:
+    """Some steps in this process."""
+    import contextlib
+
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    import subband.torch as st
+
+    torch.manual_seed(0)
+    model = network(name).train()
+    classes = 10 if name == "resnet20" else 1000
+    # Images with something of the statistics of photographs: noise at several scales.
+    images = sum(
+        F.interpolate(torch.randn(batch, 3, size // scale, size // scale), size=(size, size), mode="bilinear")
+        for scale in (32 if size >= 64 else 8, 4, 1)
+    )
+    labels = torch.randint(classes, (batch,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    settings, times, ratio = WAYS[way], [], None
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for step in range(steps):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        with contextlib.nullcontext() if settings is None else st.compress_saved_tensors(model, **settings) as saved:
+            loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        if step == 0:
+            gradient = torch.cat([parameter.grad.reshape(-1) for parameter in model.parameters()]).numpy()
+        optimizer.step()
+        times.append(time.perf_counter() - start)
+        ratio = saved.ratio if saved is not None else None
+        del saved
+    error = 0.0
+    if way == "plain":
+        np.save(gradients_to, gradient)
+    else:
+        exact = np.load(gradients_to)
+        error = float(np.linalg.norm(gradient - exact) / np.linalg.norm(exact))
+    return {
+        "way": way,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "base_rss_mb": before / 1024,
+        "ratio": ratio,
+        "seconds": float(np.median(times)),
+        "gradient_error": error,
+        "loss": float(loss),
+    }
+
+
+def main() -> list[dict]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=("resnet18", "resnet20"), default="resnet18")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--size", type=int, default=224, help="height and width of the images; 32 for resnet20")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--gradients", help=argparse.SUPPRESS)
+    parser.add_argument("--json", help="write the rows there too")
+    arguments = parser.parse_args()
+    if arguments.way:
+        found = one(
+            arguments.network, arguments.way, arguments.batch, arguments.size, arguments.steps, arguments.gradients
+        )
+        print(json.dumps(found))
+        return [found]
+
+    import tempfile
+
+    rows = []
+    print("way                   peak MB  above start  saved  s a step  gradient error")
+    with tempfile.TemporaryDirectory() as folder:
+        for way in WAYS:
+            command = [sys.executable, os.path.abspath(__file__), "--way", way, "--network", arguments.network]
+            command += ["--batch", str(arguments.batch), "--size", str(arguments.size), "--steps", str(arguments.steps)]
+            command += ["--gradients", os.path.join(folder, "gradients.npy")]
+            # Blocks of activations go back to the system when they are freed.
+            environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "1048576"}
+            text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+            row = json.loads(text.splitlines()[-1])
+            rows.append(row)
+            ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}x"
+            above = row["peak_rss_mb"] - row["base_rss_mb"]
+            print(
+                f"{way:20} {row['peak_rss_mb']:8.0f}  {above:11.0f}  {ratio:>5}  {row['seconds']:8.2f}  {row['gradient_error']:.4f}",
+                flush=True,
+            )
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(rows, file, indent=2)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
