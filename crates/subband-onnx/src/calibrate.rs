@@ -177,7 +177,7 @@ pub fn profile_of(
     let fresh = codings.iter().map(|tap| TapCalibrator::new(&tap.name, tap.planes.shape, tap.coding.clone()));
     let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
     let mut fitted = count(model, network, codings, fresh, inputs, "fitting", progress)?;
-    fitted.par_iter_mut().for_each(TapCalibrator::fit);
+    fitted.iter_mut().for_each(TapCalibrator::fit);
     let counted = count(model, network, codings, fitted, inputs, "counting", progress)?;
     Ok(Profile::new(model.name(), counted.into_iter().map(TapCalibrator::finish).collect())?)
 }

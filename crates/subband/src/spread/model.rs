@@ -24,6 +24,8 @@ pub(super) const COARSE: i16 = 16;
 pub(super) const CHANNEL_COARSE: i16 = 128;
 /// Such offsets are this at most.
 pub(super) const MAX_COARSE: i16 = 255;
+/// Most offsets of a model, which may take no bytes.
+const MAX_OFFSETS: usize = 1 << 22;
 /// Levels are below this.
 const LEVELS: i32 = 64;
 
@@ -167,6 +169,11 @@ impl SpreadModel {
 
     /// Vectors grow as the bits come, since the sizes may be lies.
     pub fn read_from(reader: &mut BitReader, subbands: usize, channels: usize) -> Result<Self> {
+        if subbands.saturating_mul(channels) > MAX_OFFSETS {
+            return Err(Error::corrupt(format!(
+                "a spread model for {channels} channels of {subbands} subbands: allowed are {MAX_OFFSETS} together"
+            )));
+        }
         let weights = if reader.read(1)? == 1 { Some(read_weights(reader, subbands)?) } else { None };
         let offsets = if reader.read(1)? == 1 {
             let mut offsets = Vec::new();
@@ -182,8 +189,13 @@ impl SpreadModel {
             let of_subbands = read_numbers(reader, subbands)?;
             let of_channels = match reader.read(1)? {
                 1 => read_numbers(reader, channels)?,
-                _ => vec![0; channels],
+                _ => Vec::new(),
             };
+            // One way to write a model, so that a profile that is read and written is the same.
+            if !of_channels.is_empty() && of_channels.iter().all(|&offset| offset == 0) {
+                return Err(Error::corrupt("a spread model lists offsets of channels that are all 0"));
+            }
+            let of_channels = if of_channels.is_empty() { vec![0; channels] } else { of_channels };
             Offsets::Apart(of_subbands, of_channels)
         };
         let count = reader.read(7)? as usize;
@@ -246,11 +258,19 @@ fn read_tables(reader: &mut BitReader, subbands: usize, count: usize) -> Result<
     Ok(Tables { table_of, tables })
 }
 
+fn zigzag(number: i16) -> u32 {
+    ((i32::from(number) << 1) ^ (i32::from(number) >> 31)) as u32
+}
+
+/// The order of the exp-Golomb code that takes fewest bits, the lowest of several.
+fn best_order(numbers: &[i16]) -> u32 {
+    let bits = |order: u32| numbers.iter().map(|&n| 2 * (zigzag(n) + (1 << order)).ilog2() + 1 - order).sum::<u32>();
+    (0..8).min_by_key(|&order| bits(order)).expect("there are orders")
+}
+
 /// Zigzag numbers in exp-Golomb code, of the order that takes fewest bits.
 fn write_numbers(numbers: &[i16], writer: &mut BitWriter) {
-    let zigzag = |number: i16| ((i32::from(number) << 1) ^ (i32::from(number) >> 31)) as u32;
-    let bits = |order: u32| numbers.iter().map(|&n| 2 * (zigzag(n) + (1 << order)).ilog2() + 1 - order).sum::<u32>();
-    let order = (0..8).min_by_key(|&order| bits(order)).expect("there are orders");
+    let order = best_order(numbers);
     writer.write(order, 3);
     numbers.iter().for_each(|&number| writer.write_exp_golomb(zigzag(number), order));
 }
@@ -265,6 +285,9 @@ fn read_numbers(reader: &mut BitReader, count: usize) -> Result<Vec<i16>> {
             return Err(Error::corrupt(format!("a spread model has the offset {number}")));
         }
         numbers.push(number as i16);
+    }
+    if order != best_order(&numbers) {
+        return Err(Error::corrupt(format!("offsets of a spread model are in a code of order {order}")));
     }
     Ok(numbers)
 }
