@@ -47,7 +47,7 @@ impl Profile {
     fn taps(&self) -> String {
         let taps = self.0.taps().iter().map(|tap| {
             let mut efforts = vec!["fast"];
-            efforts.extend(tap.has_activity_model().then_some("default"));
+            efforts.extend((tap.has_spread_model() || tap.has_activity_model()).then_some("default"));
             efforts.extend(tap.has_mixing_model().then_some("max"));
             serde_json::json!({
                 "name": tap.name(),

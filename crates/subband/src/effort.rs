@@ -11,10 +11,10 @@ use std::str::FromStr;
 pub enum Effort {
     /// Order-0 coding: a frequency table by subband and channel.
     Fast,
-    /// A frequency table by an estimate of each magnitude from what is decoded already.
+    /// A frequency table by an estimate of each magnitude, and a probability of each sign, from what is decoded already.
     #[default]
     Default,
-    /// Probabilities from small networks that a profile holds, for a quarter fewer bytes than [`Effort::Default`] and a tenth
+    /// Probabilities from small networks that a profile holds, for a sixth fewer bytes than [`Effort::Default`] and a tenth
     /// of its speed. Where a profile has none, and in self-contained streams, it is the same as [`Effort::Default`].
     Max,
 }

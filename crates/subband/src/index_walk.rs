@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 
 use crate::entropy::{MagnitudeRows, NEIGHBOUR_CAP, NEIGHBOURS, Places};
-use crate::plane::{IndexBlocks, PlaneQuantizer};
+#[cfg(test)]
+use crate::plane::IndexBlocks;
+use crate::plane::PlaneQuantizer;
 
 /// The walk over a chunk of `channels` channels from `first_channel` on.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +83,7 @@ impl IndexWalk<'_> {
         });
     }
 
+    #[cfg(test)]
     /// Calls `visit(subband, channel, neighbours, index)` for every coded index.
     pub fn each_index(
         self,

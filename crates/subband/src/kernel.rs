@@ -15,6 +15,7 @@ mod planes_abreast;
 mod quantize;
 mod rans_decode;
 mod rans_encode;
+mod spread;
 mod tokens;
 mod vector;
 
@@ -31,6 +32,7 @@ pub(crate) use quantize::{
 };
 pub(crate) use rans_decode::{Head, Slots, decode_flat_rounds, decode_rounds};
 pub(crate) use rans_encode::{SPARE_WORDS, TokenTable, encode_flat_rounds, encode_rounds};
+pub(crate) use spread::{ApproximationRows, add_levels, add_signed_levels, add_twice, bins_of, refine, shape_of};
 pub(crate) use tokens::{
     count_nonzero_tokens, dequantize_tokens, indices_of, largest_token, quantize_tokens, tokens_of,
 };

@@ -41,6 +41,7 @@ mod quantize;
 mod rate;
 mod rates;
 mod report;
+mod spread;
 mod stream_model;
 mod tap_codec;
 mod tensor;

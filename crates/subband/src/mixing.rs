@@ -11,7 +11,6 @@
 
 mod context;
 mod fit;
-mod level;
 mod model;
 mod network;
 mod probability;

@@ -9,14 +9,19 @@ use crate::effort::Effort;
 use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, VERSION_3, put_f32, put_string,
-    put_varint, read_coding, write_coding,
+    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, VERSION_3, VERSION_4, put_f32,
+    put_string, put_varint, read_coding, write_coding,
 };
 use crate::mixing::MixingModel;
+use crate::spread::SpreadModel;
 use crate::wavelet::subband_count;
 
-/// What follows the activity model in a tap of version 3: the kind of a part, then the part.
+/// Kinds of the parts that follow the tables, or in version 3 the activity model.
 const MIXING_PART: u8 = 4;
+const SPREAD_PART: u8 = 8;
+/// What a tap body of version 4 is like: as one of version 3, or with parts alone.
+const OLD_FORM: u8 = 0;
+const PARTS_FORM: u8 = 1;
 
 /// First 8 bytes of the SHA-256 of a tap's bytes: names coding and tables exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +34,10 @@ pub struct TapProfile {
     shape: [usize; 3],
     coding: Coding,
     tables: ContextTables,
+    /// Of profiles of versions 2 and 3.
     activity: Option<ActivityModel>,
-    /// Only beside an activity model.
+    spread: Option<SpreadModel>,
+    /// Only beside an activity or a spread model.
     mixing: Option<MixingModel>,
     hash: TapHash,
 }
@@ -41,9 +48,11 @@ impl TapProfile {
         shape: [usize; 3],
         coding: Coding,
         tables: ContextTables,
-        activity: Option<ActivityModel>,
+        spread: Option<SpreadModel>,
+        mixing: Option<MixingModel>,
     ) -> Self {
-        let mut tap = TapProfile { name, shape, coding, tables, activity, mixing: None, hash: TapHash([0; 8]) };
+        let mixing = mixing.filter(|_| spread.is_some());
+        let mut tap = TapProfile { name, shape, coding, tables, activity: None, spread, mixing, hash: TapHash([0; 8]) };
         tap.hash = tap_hash(&tap.body());
         tap
     }
@@ -65,10 +74,18 @@ impl TapProfile {
 
     /// Number of frequency tables, over all efforts.
     pub fn table_count(&self) -> usize {
-        self.tables.tables().len() + self.activity.as_ref().map_or(0, |model| model.tables().len())
+        let of_activity = self.activity.as_ref().map_or(0, |model| model.tables().len());
+        let of_spread = self.spread.as_ref().map_or(0, |model| model.tables().len());
+        self.tables.tables().len() + of_activity + of_spread
     }
 
-    /// Whether the tap has what [`Effort::Default`] codes with; profiles of version 1 have not.
+    /// Whether the tap has what [`Effort::Default`] codes with; profiles of version 1 have not, and those of versions 2 and 3
+    /// have an older model, with which it takes about a tenth more bytes.
+    pub fn has_spread_model(&self) -> bool {
+        self.spread.is_some()
+    }
+
+    /// Whether the tap has the older model of [`Effort::Default`].
     pub fn has_activity_model(&self) -> bool {
         self.activity.is_some()
     }
@@ -86,15 +103,12 @@ impl TapProfile {
         self.activity.as_ref()
     }
 
-    pub(crate) fn mixing_model(&self) -> Option<&MixingModel> {
-        self.mixing.as_ref()
+    pub(crate) fn spread_model(&self) -> Option<&SpreadModel> {
+        self.spread.as_ref()
     }
 
-    /// With a mixing model, if there is an activity model.
-    pub(crate) fn with_mixing(mut self, mixing: Option<MixingModel>) -> Self {
-        self.mixing = mixing.filter(|_| self.activity.is_some());
-        self.hash = tap_hash(&self.body());
-        self
+    pub(crate) fn mixing_model(&self) -> Option<&MixingModel> {
+        self.mixing.as_ref()
     }
 
     /// What payloads of a kind are coded with, if the tap has it.
@@ -103,6 +117,7 @@ impl TapProfile {
             PayloadKind::OrderZero => Some(EntropyModel::OrderZero(self.tables.clone())),
             PayloadKind::Activity => self.activity.clone().map(EntropyModel::Activity),
             PayloadKind::Mixing => self.mixing.clone().map(EntropyModel::Mixing),
+            PayloadKind::Spread => self.spread.clone().map(EntropyModel::Spread),
         }
     }
 
@@ -110,8 +125,8 @@ impl TapProfile {
     pub(crate) fn model_for(&self, effort: Effort) -> EntropyModel {
         let kinds: &[PayloadKind] = match effort {
             Effort::Fast => &[],
-            Effort::Default => &[PayloadKind::Activity],
-            Effort::Max => &[PayloadKind::Mixing, PayloadKind::Activity],
+            Effort::Default => &[PayloadKind::Spread, PayloadKind::Activity],
+            Effort::Max => &[PayloadKind::Mixing, PayloadKind::Spread, PayloadKind::Activity],
         };
         let order_zero = || EntropyModel::OrderZero(self.tables.clone());
         kinds.iter().find_map(|&kind| self.model(kind)).unwrap_or_else(order_zero)
@@ -142,10 +157,16 @@ impl TapProfile {
             out.push(MIXING_PART);
             out.extend_from_slice(writer.finish());
         }
+        if let Some(model) = &self.spread {
+            let mut writer = BitWriter::default();
+            model.write_to(&mut writer);
+            out.push(SPREAD_PART);
+            out.extend_from_slice(writer.finish());
+        }
         out
     }
 
-    fn read_from(body: &[u8], version: u8, limits: &Limits) -> Result<Self> {
+    fn read_from(body: &[u8], form: Form, limits: &Limits) -> Result<Self> {
         let mut reader = ByteReader::new(body, "tap of the profile");
         let name = reader.string()?.to_owned();
         let shape = [reader.varint()?, reader.varint()?, reader.varint()?];
@@ -165,24 +186,48 @@ impl TapProfile {
         let tables = ContextTables::read_from(&mut bits, subbands, shape[0])?;
         reader.take(bits.finish()?)?;
         let mut activity = None;
-        if version >= VERSION_2 && !reader.rest().is_empty() {
+        if form.activity && !reader.rest().is_empty() {
             let mut bits = BitReader::new(reader.rest());
             activity = Some(ActivityModel::read_from(&mut bits, subbands, shape[0])?);
             reader.take(bits.finish()?)?;
         }
-        let mut mixing = None;
-        if version >= VERSION_3 && !reader.rest().is_empty() {
+        let (mut mixing, mut spread) = (None, None);
+        let mut before = 0;
+        while form.parts > before && !reader.rest().is_empty() {
             let part = reader.u8()?;
-            if part != MIXING_PART {
-                return Err(Error::corrupt(format!("tap '{name}' has an unknown part {part}")));
-            }
             let mut bits = BitReader::new(reader.rest());
-            mixing = Some(MixingModel::read_from(&mut bits, subbands, shape[0])?);
+            match part {
+                MIXING_PART if part > before => mixing = Some(MixingModel::read_from(&mut bits, subbands, shape[0])?),
+                SPREAD_PART if part > before && form.parts >= part => {
+                    spread = Some(SpreadModel::read_from(&mut bits, subbands, shape[0])?);
+                }
+                _ => return Err(Error::corrupt(format!("tap '{name}' has an unknown part {part}"))),
+            }
             reader.take(bits.finish()?)?;
+            before = part;
+        }
+        if spread.is_none() && (form.parts == SPREAD_PART || mixing.is_some() && activity.is_none()) {
+            return Err(Error::corrupt(format!("tap '{name}' has no spread model")));
         }
         reader.finish()?;
-        Ok(TapProfile { name, shape, coding, tables, activity, mixing, hash: tap_hash(body) })
+        Ok(TapProfile { name, shape, coding, tables, activity, spread, mixing, hash: tap_hash(body) })
     }
+}
+
+/// What may follow the tables of a tap body.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    activity: bool,
+    /// The last kind of part, or 0.
+    parts: u8,
+}
+
+impl Form {
+    fn of_version(version: u8) -> Self {
+        Form { activity: version >= VERSION_2, parts: if version >= VERSION_3 { MIXING_PART } else { 0 } }
+    }
+
+    const PARTS: Form = Form { activity: false, parts: SPREAD_PART };
 }
 
 fn tap_hash(body: &[u8]) -> TapHash {
@@ -244,15 +289,20 @@ impl Profile {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = PROFILE_MAGIC.to_vec();
         let any = |has: fn(&TapProfile) -> bool| self.taps.iter().any(has);
-        out.push(match (any(TapProfile::has_mixing_model), any(TapProfile::has_activity_model)) {
-            (true, _) => VERSION_3,
-            (_, true) => VERSION_2,
-            _ => VERSION,
-        });
+        let versions = [
+            (any(TapProfile::has_spread_model), VERSION_4),
+            (any(TapProfile::has_mixing_model), VERSION_3),
+            (any(|tap| tap.activity.is_some()), VERSION_2),
+        ];
+        let version = versions.into_iter().find(|(needed, _)| *needed).map_or(VERSION, |(_, version)| version);
+        out.push(version);
         put_string(&mut out, &self.network);
         put_varint(&mut out, self.taps.len() as u64);
         for tap in &self.taps {
             let body = tap.body();
+            if version == VERSION_4 {
+                out.push(if tap.has_spread_model() { PARTS_FORM } else { OLD_FORM });
+            }
             put_varint(&mut out, body.len() as u64);
             out.extend_from_slice(&body);
         }
@@ -270,10 +320,10 @@ impl Profile {
             return Err(Error::corrupt("this is no Subband profile: the first four bytes are wrong"));
         }
         let version = bytes[4];
-        if !(VERSION..=VERSION_3).contains(&version) {
+        if !(VERSION..=VERSION_4).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the profile has format version {version}: this library reads up to {VERSION_3}"),
+                format!("the profile has format version {version}: this library reads up to {VERSION_4}"),
             ));
         }
         let (covered, checksum) = bytes.split_at(bytes.len() - 4);
@@ -282,14 +332,22 @@ impl Profile {
         let count = reader.varint()?;
         let mut bodies = Vec::new();
         for _ in 0..count {
+            let form = match version {
+                VERSION_4 => match reader.u8()? {
+                    OLD_FORM => Form::of_version(VERSION_3),
+                    PARTS_FORM => Form::PARTS,
+                    form => return Err(Error::corrupt(format!("a tap of the unknown form {form}"))),
+                },
+                version => Form::of_version(version),
+            };
             let length = reader.varint()?;
-            bodies.push(reader.take(length)?);
+            bodies.push((form, reader.take(length)?));
         }
         reader.finish()?;
         if crc32fast::hash(covered).to_le_bytes() != *checksum {
             return Err(Error::corrupt("the checksum of the profile does not match"));
         }
-        let taps = bodies.into_iter().map(|body| TapProfile::read_from(body, version, limits));
+        let taps = bodies.into_iter().map(|(form, body)| TapProfile::read_from(body, form, limits));
         let taps = taps.collect::<Result<Vec<_>>>()?;
         Profile::new(network, taps).map_err(|error| Error::corrupt(error.to_string()))
     }

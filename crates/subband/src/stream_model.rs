@@ -1,16 +1,15 @@
 //! What codes the indices of a self-contained stream: the tables that take fewest bits, their own included.
 
 use crate::effort::Effort;
-use crate::entropy::{ActivityCounts, BitWriter, COST_BITS, ContextTables, Histogram, Moments, count_moments};
+use crate::entropy::{BitWriter, COST_BITS, ContextTables, Histogram};
 use crate::format::{ChunkCoder, ChunkScratch, EntropyModel};
-use crate::index_walk::{IndexWalk, WalkScratch};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
+use crate::spread::{SpreadScratch, models_for_stream};
 use crate::wavelet::SubbandLayout;
 
 /// More contexts than this are not worth their tables.
 const MAX_CONTEXTS: usize = 1 << 14;
-/// An activity model is fitted to chunks of about so many values, spread over the tensor. All 800,000 values of a large map
-/// would take five times as long as coding it.
+/// A spread model is fitted to chunks of about so many values, spread over the tensor: it has few numbers.
 const FITTED_VALUES: usize = 1 << 17;
 
 /// Tables for `chunks` of a tensor of `channels` channels, each with its first channel. Effort max is default: a mixing model
@@ -21,26 +20,37 @@ pub(crate) fn choose_model(
     chunks: &[(usize, &IndexBlocks)],
     effort: Effort,
 ) -> EntropyModel {
-    let (counts, told_apart) = count_tokens(&quantizer.layout, channels, chunks);
-    let order_zero = order_zero_model(&counts, told_apart);
-    if effort == Effort::Fast || told_apart < channels {
-        return order_zero;
+    let all_counts = || {
+        let (counts, told_apart) = count_tokens(&quantizer.layout, channels, chunks);
+        order_zero_model(&counts, told_apart)
+    };
+    if effort == Effort::Fast || channels_told_apart(&quantizer.layout, channels) < channels {
+        return all_counts();
     }
-    let means: Vec<f64> = counts.iter().map(Histogram::mean_magnitude).collect();
     let values: usize = chunks.iter().map(|(_, indices)| indices.values().len()).sum();
     let stride = values.div_ceil(FITTED_VALUES).max(1);
     let sample: Vec<_> = chunks.iter().step_by(stride).copied().collect();
-    let activity = activity_model(quantizer, channels, &means, &sample);
-    // What the sample takes with each, for the whole tensor, and the models themselves.
     let sampled: usize = sample.iter().map(|(_, indices)| indices.values().len()).sum();
-    let total = |model: &EntropyModel| {
+    let whole = |bits: u64| u128::from(bits) * values as u128 / sampled.max(1) as u128;
+    // What the sample takes with a model, for the whole tensor, and the model itself.
+    let mut scratch = ChunkScratch::default();
+    let mut total = |model: &EntropyModel| {
         let coder = ChunkCoder::for_encoding(model.clone());
-        let mut scratch = ChunkScratch::default();
         let costs = sample.iter().flat_map(|(first, indices)| coder.costs(quantizer, *first, indices, &mut scratch));
-        let bits = u128::from(costs.sum::<u64>() >> COST_BITS);
-        bits * values as u128 / sampled.max(1) as u128 + model_bits(model)
+        whole(costs.sum::<u64>() >> COST_BITS) + model_bits(model)
     };
-    if total(&activity) < total(&order_zero) { activity } else { order_zero }
+    let models = models_for_stream(quantizer, channels, &sample, &mut SpreadScratch::default());
+    let [plain, by_channel] = models.map(EntropyModel::Spread).map(|model| (total(&model), model));
+    let (least, spread) = if by_channel.0 < plain.0 { by_channel } else { plain };
+    // Order-0 coding cannot take less than the entropy by subband and channel.
+    let (counts, told_apart) = count_tokens(&quantizer.layout, channels, &sample);
+    if least <= whole(counts.iter().map(Histogram::entropy).sum::<u64>() >> COST_BITS) {
+        return spread;
+    }
+    if least < total(&order_zero_model(&counts, told_apart)) {
+        return spread;
+    }
+    all_counts()
 }
 
 fn model_bits(model: &EntropyModel) -> u128 {
@@ -49,6 +59,7 @@ fn model_bits(model: &EntropyModel) -> u128 {
         EntropyModel::OrderZero(tables) => tables.write_to(&mut writer),
         EntropyModel::Activity(model) => model.write_to(&mut writer),
         EntropyModel::Mixing(model) => model.write_to(&mut writer),
+        EntropyModel::Spread(model) => model.write_to(&mut writer),
     }
     8 * writer.finish().len() as u128
 }
@@ -77,29 +88,4 @@ fn count_tokens(layout: &SubbandLayout, channels: usize, chunks: &[(usize, &Inde
         }
     }
     (counts, told_apart)
-}
-
-/// Fitted to some chunks; `means` are the mean magnitudes by subband and channel of all.
-fn activity_model(
-    quantizer: &PlaneQuantizer,
-    channels: usize,
-    means: &[f64],
-    chunks: &[(usize, &IndexBlocks)],
-) -> EntropyModel {
-    let mut scratch = WalkScratch::default();
-    let mut moments = vec![Moments::NONE; quantizer.layout.blocks.len() * channels];
-    for &(first_channel, indices) in chunks {
-        let walk = IndexWalk { quantizer, first_channel, channels: indices.channels() };
-        walk.each_index(indices, &mut scratch, |subband, channel, neighbours, index| {
-            count_moments(&mut moments[subband * channels + channel], neighbours, index);
-        });
-    }
-    let mut counts = ActivityCounts::fit_to_means(&moments, means, channels);
-    for &(first_channel, indices) in chunks {
-        let walk = IndexWalk { quantizer, first_channel, channels: indices.channels() };
-        walk.each_index(indices, &mut scratch, |subband, channel, neighbours, index| {
-            counts.count(subband, channel, neighbours, index);
-        });
-    }
-    EntropyModel::Activity(counts.finish(true))
 }

@@ -4,14 +4,14 @@
 use crate::compress::join_stream;
 use crate::config::validate_rdo;
 use crate::effort::Effort;
-use crate::entropy::{ActivityCounts, ContextTables, Histogram, Moments, count_moments};
+use crate::entropy::{ContextTables, Histogram};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
-use crate::index_walk::{IndexWalk, WalkScratch};
 use crate::kernel::{Isa, count_nonzero, count_nonzero_tokens, survey};
 use crate::mixing::{self, KeptMap, MixingModel};
 use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
+use crate::spread::{KeptMaps, SpreadCounts, SpreadScratch};
 use crate::stream_model::choose_model;
 use crate::tensor::DType;
 use crate::token_blocks::TokenBlocks;
@@ -26,7 +26,7 @@ pub struct Scratch {
     tokens: TokenBlocks,
     holds_tokens: bool,
     counts: Vec<Histogram>,
-    walk: WalkScratch,
+    walk: SpreadScratch,
     scaled: Vec<f32>,
     payload: Vec<u8>,
 }
@@ -47,6 +47,7 @@ pub struct TapCodec {
     map: MapQuantizer,
     order_zero: ChunkCoder,
     activity: Option<ChunkCoder>,
+    spread: Option<ChunkCoder>,
     mixing: Option<ChunkCoder>,
     effort: Effort,
     rdo: f32,
@@ -63,6 +64,7 @@ impl TapCodec {
             map,
             order_zero,
             activity: tap.model(PayloadKind::Activity).map(ChunkCoder::new),
+            spread: tap.model(PayloadKind::Spread).map(ChunkCoder::new),
             mixing: tap.model(PayloadKind::Mixing).map(ChunkCoder::new),
             effort: Effort::default(),
             rdo: 0.0,
@@ -98,11 +100,11 @@ impl TapCodec {
 
     /// The coder of the effort.
     fn coder(&self) -> &ChunkCoder {
-        let activity = self.activity.as_ref().unwrap_or(&self.order_zero);
+        let default = self.spread.as_ref().or(self.activity.as_ref()).unwrap_or(&self.order_zero);
         match self.effort {
             Effort::Fast => &self.order_zero,
-            Effort::Default => activity,
-            Effort::Max => self.mixing.as_ref().unwrap_or(activity),
+            Effort::Default => default,
+            Effort::Max => self.mixing.as_ref().unwrap_or(default),
         }
     }
 
@@ -148,6 +150,7 @@ impl TapCodec {
             PayloadKind::OrderZero => Some(&self.order_zero),
             PayloadKind::Activity => self.activity.as_ref(),
             PayloadKind::Mixing => self.mixing.as_ref(),
+            PayloadKind::Spread => self.spread.as_ref(),
         };
         let coder = coder.ok_or_else(|| {
             Error::corrupt(format!("the packet asks for {}, which tap '{}' has not", kind.needs(), self.map.name))
@@ -223,18 +226,18 @@ impl TapCodec {
 
 /// Counts the indices of a tap over training maps, then makes the tables of its profile.
 ///
-/// Two passes make a full profile: maps are observed, [`TapCalibrator::fit`] fits the activity model's estimates to them,
-/// and maps observed from then on are counted for the tables. Without a fit the profile has order-0 tables only. For
+/// Two passes make a full profile: maps are observed, [`TapCalibrator::fit`] fits the estimates of [`Effort::Default`] to
+/// them, and maps observed from then on are counted for the tables. Without a fit the profile has order-0 tables only. For
 /// [`Effort::Max`] the indices of some maps are kept ([`TapCalibrator::indices`]) and networks trained on them.
 #[derive(Debug, Clone)]
 pub struct TapCalibrator {
     map: MapQuantizer,
     /// By subband, then channel.
     histograms: Vec<Histogram>,
-    /// By subband, then channel; none after the fit.
-    moments: Vec<Moments>,
+    /// None after the fit.
+    kept: KeptMaps,
     /// Since the fit.
-    activity: Option<ActivityCounts>,
+    spread: Option<SpreadCounts>,
     mixing: Option<MixingModel>,
 }
 
@@ -254,8 +257,8 @@ impl TapCalibrator {
     /// For maps of shape `[C, H, W]`. Errors: an empty shape, a coding that does not validate.
     pub fn new(name: &str, shape: [usize; 3], coding: crate::Coding) -> Result<Self> {
         let map = MapQuantizer::new(name, shape, coding)?;
-        let moments = vec![Moments::NONE; map.contexts()];
-        Ok(TapCalibrator { histograms: map.no_counts(), moments, activity: None, mixing: None, map })
+        let (histograms, kept) = (map.no_counts(), KeptMaps::default());
+        Ok(TapCalibrator { histograms, kept, spread: None, mixing: None, map })
     }
 
     /// Name of the tap.
@@ -271,25 +274,19 @@ impl TapCalibrator {
         self.map.check_size(decoded.len())?;
         let stats = self.map.forward(map, scratch, false)?;
         self.map.count(&scratch.indices, &mut self.histograms);
-        let channels = self.map.channels;
-        let Scratch { indices, walk: walk_scratch, .. } = scratch;
-        let walk = IndexWalk { quantizer: &self.map.quantizer, first_channel: 0, channels };
-        match &mut self.activity {
-            None => walk.each_index(indices, walk_scratch, |subband, channel, neighbours, index| {
-                count_moments(&mut self.moments[subband * channels + channel], neighbours, index);
-            }),
-            Some(counts) => walk.each_index(indices, walk_scratch, |subband, channel, neighbours, index| {
-                counts.count(subband, channel, neighbours, index);
-            }),
+        let Scratch { indices, walk, .. } = scratch;
+        match &mut self.spread {
+            None => self.kept.observe(indices),
+            Some(counts) => counts.count(&self.map.quantizer, self.map.channels, indices, walk),
         }
         self.map.inverse(scratch, decoded);
         Ok(stats)
     }
 
-    /// Fits the estimates of the activity model to the maps observed so far, and starts counting anew.
+    /// Fits the estimates of [`Effort::Default`] to maps observed so far, and starts counting anew.
     pub fn fit(&mut self) {
-        self.activity = Some(ActivityCounts::fit(&self.moments, self.map.channels));
-        self.moments.clear();
+        let kept = std::mem::take(&mut self.kept);
+        self.spread = Some(SpreadCounts::fit(&self.map.quantizer, self.map.channels, &kept));
         self.histograms.fill(Histogram::EMPTY);
     }
 
@@ -316,14 +313,12 @@ impl TapCalibrator {
     /// If the other is for another shape or number of levels, or only one of them is fitted.
     pub fn merge(&mut self, other: &TapCalibrator) {
         assert_eq!(self.histograms.len(), other.histograms.len(), "calibrators of different taps");
-        assert_eq!(self.activity.is_some(), other.activity.is_some(), "only one calibrator is fitted");
+        assert_eq!(self.spread.is_some(), other.spread.is_some(), "only one calibrator is fitted");
         for (a, b) in self.histograms.iter_mut().zip(&other.histograms) {
             a.add(b);
         }
-        for (a, b) in self.moments.iter_mut().zip(&other.moments) {
-            a.add(b);
-        }
-        if let (Some(a), Some(b)) = (&mut self.activity, &other.activity) {
+        self.kept.merge(&other.kept);
+        if let (Some(a), Some(b)) = (&mut self.spread, &other.spread) {
             a.add(b);
         }
     }
@@ -331,9 +326,8 @@ impl TapCalibrator {
     /// Clusters the contexts into tables.
     pub fn finish(self) -> TapProfile {
         let tables = ContextTables::for_profile(&self.histograms, self.map.channels);
-        let activity = self.activity.map(|counts| counts.finish(false));
-        TapProfile::new(self.map.name, self.map.shape, self.map.quantizer.coding, tables, activity)
-            .with_mixing(self.mixing)
+        let spread = self.spread.map(SpreadCounts::finish);
+        TapProfile::new(self.map.name, self.map.shape, self.map.quantizer.coding, tables, spread, self.mixing)
     }
 }
 

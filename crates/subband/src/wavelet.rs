@@ -18,7 +18,7 @@ pub(crate) use haar::{Regions, forward_planes, inverse_planes};
 pub use operations::Operations;
 pub(crate) use separable::{PlaneScratch, forward_f32, forward_i32, inverse_f32, inverse_i32};
 pub use subband::{Orientation, Subband};
-pub(crate) use subband::{SubbandLayout, subband_count};
+pub(crate) use subband::{SubbandBlock, SubbandLayout, subband_count};
 
 use crate::error::{Error, Result};
 

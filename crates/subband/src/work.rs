@@ -4,6 +4,7 @@ use crate::effort::Effort;
 use crate::entropy::{BINS, BitWriter, CLASSES, NEIGHBOURS, TOKENS};
 use crate::mixing::work_of_a_zero;
 use crate::profile::TapProfile;
+use crate::spread::{self, INPUTS, SIGN_BINS, SpreadModel};
 use crate::wavelet::{Operations, SubbandLayout};
 
 /// `|x| * inverse + rounding` (`kernel/quantize.rs`).
@@ -18,6 +19,11 @@ const RANS_DECODE: Operations = Operations { adds: 2, multiplies: 1, accesses: 1
 /// written (`entropy/activity.rs`).
 const ESTIMATE: Operations =
     Operations { adds: NEIGHBOURS as u64, multiplies: NEIGHBOURS as u64, accesses: NEIGHBOURS as u64 + 3 };
+
+/// The same for a spread model; approximation, heights and slopes of a level are a third as many as its indices, and not
+/// counted (`spread/walk.rs`).
+const SPREAD_ESTIMATE: Operations =
+    Operations { adds: INPUTS as u64, multiplies: INPUTS as u64, accesses: INPUTS as u64 + 3 };
 
 /// Work and memory for one map at a tap. Raw bits, framing and checksums are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -54,15 +60,16 @@ impl TapProfile {
         let layout = SubbandLayout::new(height, width, coding.levels);
         let effort = match effort {
             Effort::Max if self.has_mixing_model() => Effort::Max,
-            Effort::Default | Effort::Max if self.has_activity_model() => Effort::Default,
+            Effort::Default | Effort::Max if self.has_spread_model() || self.has_activity_model() => Effort::Default,
             _ => Effort::Fast,
         };
+        let estimate = if self.has_spread_model() { SPREAD_ESTIMATE } else { ESTIMATE };
         let (mut coded, mut encode, mut decode) = (0, Operations::default(), Operations::default());
         for (subband, block) in layout.blocks.iter().enumerate() {
             let kept = (0..channels).filter(|&channel| coding.keeps(channel, subband)).count() * block.len();
             let [to_encode, to_decode] = match effort {
                 Effort::Fast => [RANS_ENCODE, RANS_DECODE],
-                Effort::Default => [ESTIMATE + RANS_ENCODE, ESTIMATE + RANS_DECODE],
+                Effort::Default => [estimate + RANS_ENCODE, estimate + RANS_DECODE],
                 Effort::Max => [work_of_a_zero(subband); 2],
             };
             coded += kept;
@@ -88,9 +95,17 @@ impl TapProfile {
         let order_zero = || 2 * 2 * TOKENS * self.order_zero_tables() + subbands * channels;
         match effort {
             Effort::Fast => order_zero(),
-            Effort::Default => self.activity_model().map_or_else(order_zero, |model| {
-                2 * CLASSES * model.tables().len() + subbands * (BINS + NEIGHBOURS + 2 * channels)
-            }),
+            Effort::Default => {
+                let of_activity = || {
+                    self.activity_model().map_or_else(order_zero, |model| {
+                        2 * CLASSES * model.tables().len() + subbands * (BINS + NEIGHBOURS + 2 * channels)
+                    })
+                };
+                let of_spread = |model: &SpreadModel| {
+                    2 * CLASSES * model.tables().len() + subbands * (spread::BINS + INPUTS + SIGN_BINS + 2 * channels)
+                };
+                self.spread_model().map_or_else(of_activity, of_spread)
+            }
             Effort::Max => self.mixing_model().map_or_else(order_zero, |model| {
                 let mut writer = BitWriter::default();
                 model.write_to(&mut writer);
@@ -125,7 +140,7 @@ mod tests {
         assert_eq!((work.encode.adds, work.decode.multiplies), (3 * 256, 256));
         assert_eq!(work.line_buffer_values, 8 + 1);
         let better = tap.work(Effort::Default);
-        assert_eq!(better.encode.multiplies, (2 + 5) * 256);
+        assert_eq!(better.encode.multiplies, (2 + 10) * 256);
         // The profile has no networks: the same as the default.
         assert_eq!(tap.work(Effort::Max), better);
     }

@@ -55,7 +55,7 @@ fn every_bit_flip_is_found() {
             let kind = decompress(&damaged, &DecompressOptions::default()).unwrap_err().kind();
             match bit / 8 {
                 // One known version may become another; the checksum tells.
-                4 if (1..=3).contains(&damaged[4]) => assert_eq!(kind, ErrorKind::Corrupt),
+                4 if (1..=4).contains(&damaged[4]) => assert_eq!(kind, ErrorKind::Corrupt),
                 4 => assert_eq!(kind, ErrorKind::UnsupportedVersion),
                 // The length of the header may point beyond the end.
                 5 | 6 => assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Truncated)),
@@ -65,15 +65,15 @@ fn every_bit_flip_is_found() {
     }
 }
 
-/// Whether a profile has an activity model.
+/// Whether a profile has a spread model.
 const WITH_AND_WITHOUT: [bool; 2] = [false, true];
 
-fn profile(step: f32, activity: bool) -> Profile {
+fn profile(step: f32, fitted: bool) -> Profile {
     let coding = Coding::new(Wavelet::Haar, 2, Steps::Uniform(step)).with_nonnegative(true);
     let mut calibrator = TapCalibrator::new("layer1.0", [4, 8, 8], coding).unwrap();
     let map = map(4 * 8 * 8);
     calibrator.observe(&map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
-    if activity {
+    if fitted {
         calibrator.fit();
         calibrator.observe(&map, &mut Scratch::default(), &mut vec![0.0; map.len()]).unwrap();
     }
@@ -85,10 +85,10 @@ fn packets_know_their_profile_and_their_damage() {
     WITH_AND_WITHOUT.into_iter().for_each(packets_of);
 }
 
-fn packets_of(activity: bool) {
-    let profile = profile(0.2, activity);
+fn packets_of(fitted: bool) {
+    let profile = profile(0.2, fitted);
     let codec = TapCodec::new(profile.tap("layer1.0").unwrap()).unwrap();
-    let other = TapCodec::new(self::profile(0.3, activity).tap("layer1.0").unwrap()).unwrap();
+    let other = TapCodec::new(self::profile(0.3, fitted).tap("layer1.0").unwrap()).unwrap();
     let mut scratch = Scratch::default();
     let map = map(4 * 8 * 8);
     let mut packet = Vec::new();
@@ -104,7 +104,7 @@ fn packets_of(activity: bool) {
         let mut damaged = packet.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         let expected = match bit {
-            // Bits 0 and 1 turn one known version into the other only together.
+            // Kinds of payload have one bit each.
             0..4 => ErrorKind::UnsupportedVersion,
             8..40 => ErrorKind::WrongProfile,
             _ => ErrorKind::Corrupt,
@@ -131,8 +131,8 @@ fn profiles_come_back_or_say_what_is_wrong() {
     WITH_AND_WITHOUT.into_iter().for_each(profile_of);
 }
 
-fn profile_of(activity: bool) {
-    let profile = profile(0.2, activity);
+fn profile_of(fitted: bool) {
+    let profile = profile(0.2, fitted);
     let bytes = profile.to_bytes();
     assert_eq!(Profile::from_bytes(&bytes, &Limits::default()).unwrap(), profile);
     for end in 0..bytes.len() {
@@ -150,14 +150,14 @@ fn streams_with_a_profile_need_it() {
     WITH_AND_WITHOUT.into_iter().for_each(stream_of);
 }
 
-fn stream_of(activity: bool) {
-    let profile = profile(0.2, activity);
+fn stream_of(fitted: bool) {
+    let profile = profile(0.2, fitted);
     let maps = map(3 * 256);
     let view = TensorView::new(&maps, &[3, 4, 8, 8]).unwrap();
     let stream = compress_with_profile(&view, &profile, "layer1.0", &ProfileOptions::default()).unwrap().bytes;
     let decoded = decompress(&stream, &DecompressOptions::default().with_profile(&profile)).unwrap();
     assert_eq!(decoded.shape(), [3, 4, 8, 8]);
-    let other = self::profile(0.3, activity);
+    let other = self::profile(0.3, fitted);
     for options in [DecompressOptions::default(), DecompressOptions::default().with_profile(&other)] {
         assert_eq!(decompress(&stream, &options).unwrap_err().kind(), ErrorKind::WrongProfile);
     }
@@ -199,7 +199,7 @@ proptest! {
 
 #[test]
 fn a_packet_of_a_kind_that_the_profile_has_not_is_refused() {
-    let [plain, fitted] = WITH_AND_WITHOUT.map(|activity| profile(0.2, activity));
+    let [plain, fitted] = WITH_AND_WITHOUT.map(|fitted| profile(0.2, fitted));
     let [plain, fitted] = [&plain, &fitted].map(|profile| TapCodec::new(&profile.taps()[0]).unwrap());
     let mut packet = Vec::new();
     plain.compress(&map(256), &mut Scratch::default(), &mut packet).unwrap();
@@ -209,14 +209,62 @@ fn a_packet_of_a_kind_that_the_profile_has_not_is_refused() {
     packet[end..].copy_from_slice(&checksum.to_le_bytes());
     let error = plain.decompress(&packet, &mut Scratch::default(), &mut [0.0; 256]).unwrap_err();
     assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("activity model"), "{error}");
+    packet[0] = 0xb8;
+    let checksum = crc16(&packet[..end]);
+    packet[end..].copy_from_slice(&checksum.to_le_bytes());
+    let error = plain.decompress(&packet, &mut Scratch::default(), &mut [0.0; 256]).unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("spread model"), "{error}");
     // Both kinds decode with a fitted tap.
     for effort in Effort::ALL {
         packet.clear();
         let codec = fitted.clone().with_effort(effort);
         codec.compress(&map(256), &mut Scratch::default(), &mut packet).unwrap();
-        assert_eq!(packet[0], if effort == Effort::Fast { 0xb1 } else { 0xb2 });
+        assert_eq!(packet[0], if effort == Effort::Fast { 0xb1 } else { 0xb8 });
         fitted.decompress(&packet, &mut Scratch::default(), &mut [0.0; 256]).unwrap();
     }
+}
+
+/// Fields of a spread model and payload out of range, behind a correct checksum.
+#[test]
+fn forged_spread_packets_and_profiles_do_not_panic() {
+    let fitted = profile(0.2, true);
+    let codec = TapCodec::new(&fitted.taps()[0]).unwrap();
+    let mut packet = Vec::new();
+    codec.compress(&map(256), &mut Scratch::default(), &mut packet).unwrap();
+    let decode = |body: &[u8]| {
+        let packet = [body, &crc16(body).to_le_bytes()].concat();
+        codec.decompress(&packet, &mut Scratch::default(), &mut [0.0; 256])
+    };
+    let body = packet[..packet.len() - 2].to_vec();
+    decode(&body).unwrap();
+    let mut refused = 0;
+    for bit in 5 * 8..body.len() * 8 {
+        let mut damaged = body.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        refused += usize::from(decode(&damaged).is_err());
+    }
+    (5..body.len()).for_each(|end| refused += usize::from(decode(&body[..end]).is_err()));
+    assert!(refused > 4 * body.len(), "{refused} of {}", 9 * body.len());
+    let bytes = fitted.to_bytes();
+    let covered = bytes.len() - 4;
+    let mut read = 0;
+    for bit in 5 * 8..covered * 8 {
+        let mut damaged = bytes[..covered].to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let checksum = crc32(&damaged);
+        damaged.extend_from_slice(&checksum.to_le_bytes());
+        let Ok(profile) = Profile::from_bytes(&damaged, &Limits::default()) else { continue };
+        read += 1;
+        // Whatever it says, it codes.
+        if bit % 97 == 0 {
+            let Ok(codec) = TapCodec::new(&profile.taps()[0]) else { continue };
+            let mut packet = Vec::new();
+            if codec.compress(&map(256), &mut Scratch::default(), &mut packet).is_ok() {
+                codec.decompress(&packet, &mut Scratch::default(), &mut [0.0; 256]).unwrap();
+            }
+        }
+    }
+    assert!(read > 0);
 }
 
 /// Found by fuzzing: an escape can say -2^24, an index that no token of its own can.

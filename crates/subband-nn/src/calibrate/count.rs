@@ -37,7 +37,7 @@ struct Worker {
     scratch: Scratch,
 }
 
-/// Images that the estimates of the activity models are fitted to; a few numbers a subband need no more.
+/// Images that the estimates of the spread models are fitted to; a few numbers a subband need no more.
 const FITTED_IMAGES: usize = 1_000;
 /// Indices that are kept, over all taps, to train what effort max codes with: half a gigabyte.
 const KEPT_INDICES: usize = 1 << 28;
@@ -55,7 +55,7 @@ pub(super) fn count(
     pass(network, data, &calibrators(codings)?, 0, stage, progress)
 }
 
-/// Two passes, the first over some of `data`, so that the profile has activity models too, and what `effort` needs.
+/// Two passes, the first over some of `data`, so that the profile has spread models too, and what `effort` needs.
 pub(super) fn fit_and_count(
     network: &Network,
     data: &Dataset,
@@ -67,7 +67,7 @@ pub(super) fn fit_and_count(
     let values: usize = codings.iter().map(|tap| tap.shape.iter().product::<usize>()).sum();
     let keep = if effort == Effort::Max { (KEPT_INDICES / values.max(1)).max(1) } else { 0 };
     let Counted { mut taps, kept, .. } = pass(network, &data.spread(FITTED_IMAGES), &fresh, keep, "fitting", progress)?;
-    taps.iter_mut().for_each(TapCalibrator::fit);
+    taps.par_iter_mut().for_each(TapCalibrator::fit);
     if effort == Effort::Max {
         train_max(&mut taps, kept, progress);
     }

@@ -38,12 +38,6 @@ impl Moments {
         }
     }
 
-    pub fn add(&mut self, other: &Moments) {
-        for (a, b) in self.sums.as_flattened_mut().iter_mut().zip(other.sums.as_flattened()) {
-            *a += b;
-        }
-    }
-
     fn indices(&self) -> u64 {
         self.sums[0][0]
     }
@@ -99,12 +93,6 @@ impl ActivityCounts {
         let counts = &mut self.counts[subband * BINS + bin[0] as usize].counts;
         let count = &mut counts[class(index.unsigned_abs()) as usize];
         *count = count.saturating_add(1);
-    }
-
-    pub fn add(&mut self, other: &ActivityCounts) {
-        for (a, b) in self.counts.iter_mut().zip(&other.counts) {
-            a.add(b);
-        }
     }
 
     /// The model with tables for what was counted; fewer of them if they cost bits in a stream.

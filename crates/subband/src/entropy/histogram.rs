@@ -1,8 +1,7 @@
 //! Counts of tokens in one context.
 
-use super::activity::NEIGHBOUR_CAP;
 use super::log2::log2;
-use super::symbol::{ESCAPE, TOKENS, index_from_raw};
+use super::symbol::TOKENS;
 use crate::kernel::{Isa, count_tokens, tokens_of};
 
 /// How often each token occurs.
@@ -62,14 +61,6 @@ impl Histogram {
 
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|&count| u64::from(count)).sum()
-    }
-
-    /// Mean magnitude of the counted indices, large ones as estimates see them.
-    pub fn mean_magnitude(&self) -> f64 {
-        let magnitude = |token: usize| index_from_raw(token as u8, 0).unsigned_abs().min(NEIGHBOUR_CAP);
-        let sum: f64 =
-            (0..ESCAPE as usize).map(|token| f64::from(self.counts[token]) * f64::from(magnitude(token))).sum();
-        sum / self.total().max(1) as f64
     }
 
     /// Number of tokens that occur.

@@ -16,7 +16,7 @@ use crate::error::Result;
 /// Number of classes.
 pub(crate) const CLASSES: usize = 16;
 /// The first magnitude of each class.
-const FIRST: [u32; CLASSES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 64, 128, 256];
+pub(crate) const FIRST_MAGNITUDES: [u32; CLASSES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 64, 128, 256];
 /// Raw bits of each class but the last.
 const RAW_BITS: [u32; CLASSES] = [0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 3, 3, 5, 6, 7, 0];
 const LAST_ORDER: u32 = 8;
@@ -37,7 +37,7 @@ pub(crate) fn class(magnitude: u32) -> u8 {
 /// Writes what the class leaves open.
 #[inline]
 pub(crate) fn write_rest(magnitude: u32, class: u8, writer: &mut BitWriter) {
-    let rest = magnitude - FIRST[class as usize];
+    let rest = magnitude - FIRST_MAGNITUDES[class as usize];
     match class as usize {
         ..8 => {}
         // Few magnitudes are that large.
@@ -49,7 +49,7 @@ pub(crate) fn write_rest(magnitude: u32, class: u8, writer: &mut BitWriter) {
 /// Reads what the class leaves open. Returns the magnitude, which may be beyond the largest of an index.
 #[inline]
 pub(crate) fn read_rest(class: u8, reader: &mut BitReader) -> Result<u32> {
-    let first = FIRST[class as usize];
+    let first = FIRST_MAGNITUDES[class as usize];
     Ok(match class as usize {
         ..8 => first,
         15 => first.saturating_add(reader.read_exp_golomb(LAST_ORDER)?),
@@ -60,7 +60,7 @@ pub(crate) fn read_rest(class: u8, reader: &mut BitReader) -> Result<u32> {
 /// Raw bits of a magnitude, without its sign.
 pub(crate) fn rest_bits(magnitude: u32, class: u8) -> u32 {
     match class as usize {
-        15 => 2 * (magnitude - FIRST[15] + (1 << LAST_ORDER)).ilog2() + 1 - LAST_ORDER,
+        15 => 2 * (magnitude - FIRST_MAGNITUDES[15] + (1 << LAST_ORDER)).ilog2() + 1 - LAST_ORDER,
         class => RAW_BITS[class],
     }
 }
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn classes_begin_where_they_should() {
-        for (number, &first) in FIRST.iter().enumerate() {
+        for (number, &first) in FIRST_MAGNITUDES.iter().enumerate() {
             assert_eq!(class(first), number as u8, "{first}");
             if first > 0 {
                 assert_eq!(class(first - 1), number as u8 - 1, "{first}");

@@ -41,6 +41,12 @@ impl MagnitudeTable {
         MagnitudeTable { starts }
     }
 
+    /// With the sum of the frequencies before each class, rising from 0.
+    pub fn from_starts(starts: [u16; CLASSES]) -> Self {
+        debug_assert!(starts[0] == 0 && starts.is_sorted_by(|a, b| a < b) && u32::from(starts[CLASSES - 1]) < SCALE);
+        MagnitudeTable { starts }
+    }
+
     #[inline]
     pub fn start(&self, class: u8) -> u32 {
         u32::from(self.starts[class as usize])

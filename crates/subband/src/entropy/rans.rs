@@ -122,6 +122,36 @@ pub(crate) fn encode_magnitudes(tables: &[EncodeMagnitudes], classes: &[(u8, u8)
     write_states(&states[..=mask], out);
 }
 
+/// Symbols of any tables at the scale of magnitude tables, by number, in the form that encoding looks up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EncodeSymbols {
+    symbols: Vec<EncodeToken>,
+}
+
+impl EncodeSymbols {
+    /// The next number: of the symbol with this share, at least 1 and below the whole.
+    pub fn push(&mut self, frequency: u32, start: u32) {
+        self.symbols.push(EncodeToken::new(frequency, start));
+    }
+
+    /// Codes symbols, each a number below 2^24 with its lane above; appends words and final states to `out`.
+    pub fn encode(&self, coded: &[u32], lane_bits: u32, out: &mut Vec<u8>) {
+        if coded.is_empty() && lane_bits == 0 {
+            return;
+        }
+        let mut states = [initial_state(lane_bits); MAX_LANES];
+        for &symbol in coded.iter().rev() {
+            let token = self.symbols[(symbol & LANE_MASK) as usize];
+            token.encode::<MAGNITUDE_SCALE_BITS>(&mut states[(symbol >> LANE_SHIFT) as usize % MAX_LANES], out);
+        }
+        write_states(&states[..1 << lane_bits], out);
+    }
+}
+
+/// Where the lane of a coded symbol is.
+pub(crate) const LANE_SHIFT: u32 = 24;
+const LANE_MASK: u32 = (1 << LANE_SHIFT) - 1;
+
 /// Appends the final states from the last lane to the first.
 fn write_states(states: &[u32], out: &mut Vec<u8>) {
     if states == [initial_state(0)] && out.is_empty() {
@@ -412,6 +442,12 @@ impl<'a> RansDecoder<'a> {
         Ok(class)
     }
 
+    /// Goes on with lanes that are chosen by the caller, of which there must be as many.
+    pub fn lanes<const LANES: usize>(self) -> LaneDecoder<'a, LANES> {
+        debug_assert_eq!(LANES, 1 << self.lane_bits);
+        LaneDecoder { states: std::array::from_fn(|lane| self.states[lane]), decoder: self }
+    }
+
     /// Ends decoding: all words are read, and every lane is back at its initial state.
     pub fn finish(self) -> Result<()> {
         let initial = initial_state(self.lane_bits);
@@ -419,6 +455,38 @@ impl<'a> RansDecoder<'a> {
             return Err(Error::corrupt("the entropy-coded payload does not end as it began"));
         }
         Ok(())
+    }
+}
+
+/// Decodes symbols at the scale of magnitude tables; their number is known when compiling, so that states stay in registers.
+#[derive(Debug)]
+pub(crate) struct LaneDecoder<'a, const LANES: usize> {
+    states: [u32; LANES],
+    decoder: RansDecoder<'a>,
+}
+
+impl<const LANES: usize> LaneDecoder<'_, LANES> {
+    /// The slot of a lane's next symbol.
+    #[inline(always)]
+    pub fn slot(&self, lane: usize) -> u32 {
+        self.states[lane] & ((1 << MAGNITUDE_SCALE_BITS) - 1)
+    }
+
+    /// Moves a lane on behind a symbol, whose interval holds the slot.
+    #[inline(always)]
+    pub fn advance(&mut self, lane: usize, start: u32, frequency: u32) -> Result<()> {
+        let x = frequency * (self.states[lane] >> MAGNITUDE_SCALE_BITS) + self.slot(lane) - start;
+        self.states[lane] = x;
+        if x < LOW && (LANES > 1 || self.decoder.end >= 2) {
+            self.states[lane] = x << 16 | self.decoder.word()?;
+        }
+        Ok(())
+    }
+
+    /// As [`RansDecoder::finish`].
+    pub fn finish(mut self) -> Result<()> {
+        self.decoder.states[..LANES].copy_from_slice(&self.states);
+        self.decoder.finish()
     }
 }
 

@@ -8,11 +8,15 @@ use super::chunk::{
     trade_order_zero,
 };
 use super::mixing_chunk::{decode_mixing_chunk, encode_mixing_chunk, mixing_costs, trade_mixing};
+use super::spread_chunk::{
+    PreparedSpread, SpreadChunkScratch, decode_spread_chunk, encode_spread_chunk, spread_costs, trade_spread,
+};
 use crate::entropy::{ActivityModel, ContextTables};
 use crate::error::Result;
 use crate::mixing::{MixingModel, MixingScratch};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
+use crate::spread::SpreadModel;
 use crate::token_blocks::TokenBlocks;
 
 /// What codes the indices of chunks, as streams and profiles hold it.
@@ -24,6 +28,8 @@ pub(crate) enum EntropyModel {
     Activity(ActivityModel),
     /// Networks; of profiles alone.
     Mixing(MixingModel),
+    /// Tables by an estimate of how far each index spreads.
+    Spread(SpreadModel),
 }
 
 impl EntropyModel {
@@ -37,6 +43,7 @@ impl EntropyModel {
             EntropyModel::OrderZero(_) => PayloadKind::OrderZero,
             EntropyModel::Activity(_) => PayloadKind::Activity,
             EntropyModel::Mixing(_) => PayloadKind::Mixing,
+            EntropyModel::Spread(_) => PayloadKind::Spread,
         }
     }
 }
@@ -47,6 +54,7 @@ pub(crate) enum PayloadKind {
     OrderZero,
     Activity,
     Mixing,
+    Spread,
 }
 
 impl PayloadKind {
@@ -56,6 +64,7 @@ impl PayloadKind {
             PayloadKind::OrderZero => "tables",
             PayloadKind::Activity => "an activity model",
             PayloadKind::Mixing => "a mixing model",
+            PayloadKind::Spread => "a spread model",
         }
     }
 }
@@ -66,6 +75,7 @@ pub(crate) enum ChunkCoder {
     OrderZero(PreparedTables),
     Activity(PreparedActivity),
     Mixing(MixingModel),
+    Spread(PreparedSpread),
 }
 
 /// Working memory for chunks; one for each thread.
@@ -74,6 +84,7 @@ pub(crate) struct ChunkScratch {
     order_zero: OrderZeroScratch,
     activity: ActivityScratch,
     mixing: MixingScratch,
+    spread: SpreadChunkScratch,
 }
 
 impl ChunkCoder {
@@ -82,6 +93,7 @@ impl ChunkCoder {
             EntropyModel::OrderZero(tables) => ChunkCoder::OrderZero(PreparedTables::new(tables)),
             EntropyModel::Activity(model) => ChunkCoder::Activity(PreparedActivity::new(model)),
             EntropyModel::Mixing(model) => ChunkCoder::Mixing(model),
+            EntropyModel::Spread(model) => ChunkCoder::Spread(PreparedSpread::new(model)),
         }
     }
 
@@ -113,6 +125,7 @@ impl ChunkCoder {
             ChunkCoder::OrderZero(_) => PayloadKind::OrderZero,
             ChunkCoder::Activity(_) => PayloadKind::Activity,
             ChunkCoder::Mixing(_) => PayloadKind::Mixing,
+            ChunkCoder::Spread(_) => PayloadKind::Spread,
         }
     }
 
@@ -122,6 +135,7 @@ impl ChunkCoder {
             ChunkCoder::OrderZero(prepared) => prepared.contexts.tables().len(),
             ChunkCoder::Activity(prepared) => prepared.model.tables().len(),
             ChunkCoder::Mixing(_) => 0,
+            ChunkCoder::Spread(prepared) => prepared.model.tables().len(),
         }
     }
 
@@ -143,6 +157,9 @@ impl ChunkCoder {
             }
             ChunkCoder::Mixing(model) => {
                 encode_mixing_chunk(quantizer, model, first_channel, indices, &mut scratch.mixing, out);
+            }
+            ChunkCoder::Spread(prepared) => {
+                encode_spread_chunk(quantizer, prepared, first_channel, indices, &mut scratch.spread, out);
             }
         }
     }
@@ -197,6 +214,9 @@ impl ChunkCoder {
             ChunkCoder::Mixing(model) => {
                 decode_mixing_chunk(payload, quantizer, model, first_channel, &mut scratch.mixing, indices)
             }
+            ChunkCoder::Spread(prepared) => {
+                decode_spread_chunk(payload, quantizer, prepared, first_channel, &mut scratch.spread, indices)
+            }
         }
     }
 
@@ -222,6 +242,9 @@ impl ChunkCoder {
             }
             ChunkCoder::Mixing(model) => {
                 trade_mixing(&trade, quantizer, model, first_channel, scaled, indices, &mut scratch.mixing);
+            }
+            ChunkCoder::Spread(prepared) => {
+                trade_spread(&trade, quantizer, prepared, first_channel, scaled, indices, &mut scratch.spread);
             }
         }
         let mut total = |indices: &IndexBlocks| {
@@ -249,6 +272,9 @@ impl ChunkCoder {
                 activity_costs(quantizer, prepared, first_channel, indices, &mut scratch.activity)
             }
             ChunkCoder::Mixing(model) => mixing_costs(quantizer, model, first_channel, indices, &mut scratch.mixing),
+            ChunkCoder::Spread(prepared) => {
+                spread_costs(quantizer, prepared, first_channel, indices, &mut scratch.spread)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::bytes::{ByteReader, put_varint};
 use super::chunk_coder::{EntropyModel, PayloadKind};
 use super::coding::{read_coding, write_coding};
-use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2, VERSION_3};
+use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2, VERSION_3, VERSION_4};
 use super::float_model::{read_float_model, write_float_model};
 use super::limits::Limits;
 use crate::coding::Coding;
@@ -12,6 +12,7 @@ use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::{FloatFormat, FloatModel};
 use crate::profile::TapHash;
+use crate::spread::SpreadModel;
 use crate::tensor::{DType, Geometry};
 use crate::wavelet::{Wavelet, subband_count};
 
@@ -21,6 +22,8 @@ const FROM_PROFILE: u8 = 1;
 const ACTIVITY: u8 = 2;
 /// Bit of the flags: payloads are coded with the mixing model of a profile.
 const MIXING: u8 = 4;
+/// Bit of the flags: payloads are coded with a spread model.
+const SPREAD: u8 = 8;
 
 /// Where coding and tables come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +48,7 @@ impl TableSource {
             PayloadKind::OrderZero => (from_profile, VERSION),
             PayloadKind::Activity => (from_profile | ACTIVITY, VERSION_2),
             PayloadKind::Mixing => (from_profile | MIXING, VERSION_3),
+            PayloadKind::Spread => (from_profile | SPREAD, VERSION_4),
         }
     }
 }
@@ -107,10 +111,10 @@ impl<'a> Opening<'a> {
         }
         outer.take(4)?;
         let version = outer.u8()?;
-        if !(VERSION..=VERSION_3).contains(&version) {
+        if !(VERSION..=VERSION_4).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_3}"),
+                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_4}"),
             ));
         }
         let length = outer.varint()?;
@@ -125,10 +129,11 @@ impl<'a> Opening<'a> {
         let known = match version {
             VERSION => FROM_PROFILE,
             VERSION_2 => FROM_PROFILE | ACTIVITY,
-            _ => FROM_PROFILE | ACTIVITY | MIXING,
+            VERSION_3 => FROM_PROFILE | ACTIVITY | MIXING,
+            _ => FROM_PROFILE | ACTIVITY | MIXING | SPREAD,
         };
-        let mixing = flags & MIXING != 0;
-        if flags & !known != 0 || mixing && flags != FROM_PROFILE | MIXING {
+        let kinds = flags & !FROM_PROFILE;
+        if flags & !known != 0 || kinds.count_ones() > 1 || flags == MIXING {
             return Err(Error::corrupt(format!("unknown stream flags {flags:#x}")));
         }
         let code = reader.u8()?;
@@ -207,6 +212,7 @@ impl Header {
                     match model {
                         EntropyModel::OrderZero(tables) => tables.write_to(&mut writer),
                         EntropyModel::Activity(model) => model.write_to(&mut writer),
+                        EntropyModel::Spread(model) => model.write_to(&mut writer),
                         EntropyModel::Mixing(_) => unreachable!("only profiles have mixing models"),
                     }
                     body.extend_from_slice(writer.finish());
@@ -240,10 +246,11 @@ impl Header {
         let grid = ChunkGrid { geometry, channels_per_chunk };
 
         let source = if flags & FROM_PROFILE != 0 {
-            let kind = match flags & (ACTIVITY | MIXING) {
+            let kind = match flags & !FROM_PROFILE {
                 0 => PayloadKind::OrderZero,
                 ACTIVITY => PayloadKind::Activity,
-                _ => PayloadKind::Mixing,
+                MIXING => PayloadKind::Mixing,
+                _ => PayloadKind::Spread,
             };
             TableSource::Profile(TapHash(reader.tag()?), kind)
         } else {
@@ -257,8 +264,9 @@ impl Header {
                 None => {
                     let (subbands, channels) = (subband_count(coding.levels), geometry.channels);
                     let mut bits = BitReader::new(reader.rest());
-                    let model = match flags & ACTIVITY {
+                    let model = match flags {
                         0 => EntropyModel::OrderZero(ContextTables::read_from(&mut bits, subbands, channels)?),
+                        SPREAD => EntropyModel::Spread(SpreadModel::read_from(&mut bits, subbands, channels)?),
                         _ => EntropyModel::Activity(ActivityModel::read_from(&mut bits, subbands, channels)?),
                     };
                     reader.take(bits.finish()?)?;

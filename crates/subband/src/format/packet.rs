@@ -11,8 +11,8 @@ static CHECKSUM: crc::Crc<u16, crc::Table<16>> = crc::Crc::<u16, crc::Table<16>>
 const HASH_BYTES: usize = 4;
 const PREFIX: usize = 1 + HASH_BYTES;
 /// Low half of the first byte by kind of payload.
-const KINDS: [(PayloadKind, u8); 3] =
-    [(PayloadKind::OrderZero, 1), (PayloadKind::Activity, 2), (PayloadKind::Mixing, 4)];
+const KINDS: [(PayloadKind, u8); 4] =
+    [(PayloadKind::OrderZero, 1), (PayloadKind::Activity, 2), (PayloadKind::Mixing, 4), (PayloadKind::Spread, 8)];
 
 /// Appends a packet whose payload, of this kind, `write_payload` appends.
 pub(crate) fn write_packet(

@@ -1,6 +1,6 @@
 //! What networks look at: rows of channels, one for each place and each thing known of it.
 
-use super::level::{level, signed_level};
+use crate::entropy::{level, signed_level};
 use crate::plane::PlaneQuantizer;
 use crate::wavelet::SubbandLayout;
 

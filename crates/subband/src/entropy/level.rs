@@ -1,11 +1,11 @@
-//! Levels: logarithms of magnitudes, about a quarter octave each, as networks take them.
+//! Levels: logarithms of magnitudes, about a quarter octave each, as estimates take them.
 
 /// Largest level.
-pub(super) const MAX_LEVEL: i16 = 63;
+pub(crate) const MAX_LEVEL: i16 = 63;
 
 /// The level of a magnitude m: with w = m + 1 and e its exponent, 4e plus the two bits of w below its leading one.
 #[inline]
-pub(super) fn level(magnitude: u32) -> i16 {
+pub(crate) fn level(magnitude: u32) -> i16 {
     // Exponent and mantissa of the float, which has a vector instruction; the cap is far beyond the largest level.
     let float = (magnitude.min(0xffff) + 1) as f32;
     ((float.to_bits() >> 21) as i16 - (127 << 2)).min(MAX_LEVEL)
@@ -13,7 +13,7 @@ pub(super) fn level(magnitude: u32) -> i16 {
 
 /// The level of the magnitude, with the sign.
 #[inline]
-pub(super) fn signed_level(value: i32) -> i16 {
+pub(crate) fn signed_level(value: i32) -> i16 {
     let level = level(value.unsigned_abs());
     if value < 0 { -level } else { level }
 }

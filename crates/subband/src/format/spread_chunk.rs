@@ -1,0 +1,458 @@
+//! The payload of a chunk coded with a spread model (FORMAT.md, "Spread payload").
+
+use super::payload::{PayloadParts, begin_payload};
+use crate::entropy::{
+    BitReader, BitWriter, CLASSES, COST_BITS, EncodeSymbols, LANE_SHIFT, LaneDecoder, MAGNITUDE_SCALE_BITS,
+    MAX_MAGNITUDE, RansDecoder, class, log2, read_rest, rest_bits, write_rest,
+};
+use crate::error::{Error, Result};
+use crate::plane::{IndexBlocks, PlaneQuantizer};
+use crate::rate::Trade;
+use crate::spread::{BINS, SIGN_BINS, SIGN_SHARE_BITS, SpreadModel, SpreadScratch, SpreadWalk, sign_context};
+
+/// Flag of a payload: indices of the approximation have signs.
+const SIGNED_APPROXIMATION: u8 = 1 << 4;
+/// Bits of a chunk for each index that is not 0, zeros' included; for choosing lanes.
+const BITS_A_NONZERO: u64 = 5;
+/// A lane for each so many bits, since it costs three bytes, and more than four make nothing faster.
+const BITS_A_LANE: u64 = 8 * 512;
+const MOST_LANE_BITS: u32 = 2;
+
+/// A spread model in the forms that coding looks up.
+#[derive(Debug, Clone)]
+pub(crate) struct PreparedSpread {
+    pub model: SpreadModel,
+    /// By subband and bin: the share of 0, and the table.
+    bins: Vec<[(u16, u8); BINS]>,
+    /// What each class costs in each table, in units of 2^-16 bits.
+    costs: Vec<[u32; CLASSES]>,
+    /// Classes of each table, then for each subband but LL and each bin of the slope: a sign as foretold, and one that is not.
+    symbols: EncodeSymbols,
+    /// What those cost, in the same order, in units of 2^-16 bits.
+    sign_costs: Vec<[u32; 2]>,
+}
+
+impl PreparedSpread {
+    pub fn new(model: SpreadModel) -> Self {
+        let tables = model.tables();
+        let mut symbols = EncodeSymbols::default();
+        for table in tables {
+            (0..CLASSES as u8).for_each(|class| symbols.push(table.frequency(class), table.start(class)));
+        }
+        let mut sign_costs = Vec::new();
+        for subband in 1..model.subbands() {
+            for &share in model.signs(subband) {
+                let share = share_of(share);
+                symbols.push(share, 0);
+                symbols.push((1 << MAGNITUDE_SCALE_BITS) - share, share);
+                let cost =
+                    |share: u32| ((u64::from(MAGNITUDE_SCALE_BITS) << COST_BITS) - log2(u64::from(share))) as u32;
+                sign_costs.push([cost(share), cost((1 << MAGNITUDE_SCALE_BITS) - share)]);
+            }
+        }
+        let bin = |subband: usize, bin: usize| {
+            let table = model.table_of(subband, bin);
+            (tables[usize::from(table)].start(1) as u16, table)
+        };
+        let bins = (0..model.subbands()).map(|subband| std::array::from_fn(|at| bin(subband, at))).collect();
+        let costs = tables.iter().map(|table| table.costs()).collect();
+        PreparedSpread { bins, costs, symbols, sign_costs, model }
+    }
+
+    /// What a magnitude costs in a table, in units of 2^-16 bits, raw bits included, the sign not.
+    #[inline]
+    fn cost(&self, table: u8, magnitude: u32) -> u64 {
+        let class = class(magnitude);
+        let raw = if magnitude > 0 { rest_bits(magnitude, class) } else { 0 };
+        u64::from(self.costs[usize::from(table)][usize::from(class)]) + (u64::from(raw) << COST_BITS)
+    }
+
+    /// Number of the sign as foretold among signs of all contexts.
+    #[inline]
+    fn sign_number(subband: usize, bin: usize) -> usize {
+        (subband - 1) * SIGN_BINS + bin
+    }
+
+    /// What a sign costs, in units of 2^-16 bits.
+    #[inline]
+    fn sign_cost(&self, subband: usize, slope: i8, negative: bool) -> u64 {
+        let (bin, foretold) = sign_context(slope);
+        self.sign_costs[Self::sign_number(subband, bin)][usize::from(negative != foretold)].into()
+    }
+}
+
+/// A stored share of signs at the scale of magnitude tables.
+#[inline]
+fn share_of(stored: u8) -> u32 {
+    u32::from(stored) << (MAGNITUDE_SCALE_BITS - SIGN_SHARE_BITS)
+}
+
+/// Working memory for chunks; one for each thread.
+#[derive(Debug, Default)]
+pub(crate) struct SpreadChunkScratch {
+    walk: SpreadScratch,
+    /// Symbols with their lanes.
+    coded: Vec<u32>,
+    raw: BitWriter,
+}
+
+fn walk_of<'a>(
+    quantizer: &'a PlaneQuantizer,
+    prepared: &'a PreparedSpread,
+    first_channel: usize,
+    channels: usize,
+) -> SpreadWalk<'a> {
+    SpreadWalk { quantizer, model: &prepared.model, first_channel, channels }
+}
+
+/// Appends the payload for `indices`, whose first channel is `first_channel` of the map.
+pub(crate) fn encode_spread_chunk(
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedSpread,
+    first_channel: usize,
+    indices: &IndexBlocks,
+    scratch: &mut SpreadChunkScratch,
+    out: &mut Vec<u8>,
+) {
+    let SpreadChunkScratch { walk, coded, raw } = scratch;
+    let (values, channels) = (indices.values(), indices.channels());
+    raw.clear();
+    coded.clear();
+    let signed = indices.has_negative_approximation(&quantizer.layout);
+    let nonzero = values.iter().filter(|&&index| index != 0).count() as u64;
+    let lane_bits = (nonzero * BITS_A_NONZERO / BITS_A_LANE).checked_ilog2().unwrap_or(0).min(MOST_LANE_BITS);
+    let lanes = (1u32 << lane_bits) - 1;
+    let first_sign = (prepared.costs.len() * CLASSES) as u32;
+    walk_of(quantizer, prepared, first_channel, channels).each(walk, |mut place| {
+        let bins = &prepared.bins[place.subband];
+        for (number, &slot) in place.kept.iter().enumerate() {
+            let index = values[place.at(slot)];
+            let lane = (number as u32 & lanes) << LANE_SHIFT;
+            let (_, table) = bins[usize::from(place.bins[slot]) & (BINS - 1)];
+            let magnitude = index.unsigned_abs();
+            let class = class(magnitude);
+            coded.push(lane | (u32::from(table) * CLASSES as u32 + u32::from(class)));
+            if magnitude > 0 {
+                place.set(slot, index);
+                write_rest(magnitude, class, raw);
+                if place.subband > 0 {
+                    let (bin, foretold) = sign_context(place.slopes[slot]);
+                    let number = PreparedSpread::sign_number(place.subband, bin) as u32;
+                    coded.push(lane | (first_sign + 2 * number + u32::from((index < 0) != foretold)));
+                } else if signed {
+                    raw.write(u32::from(index < 0), 1);
+                }
+            }
+        }
+    });
+    begin_payload(lane_bits, if signed { SIGNED_APPROXIMATION } else { 0 }, raw.finish(), out);
+    prepared.symbols.encode(coded, lane_bits, out);
+}
+
+/// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
+pub(crate) fn decode_spread_chunk(
+    payload: &[u8],
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedSpread,
+    first_channel: usize,
+    scratch: &mut SpreadChunkScratch,
+    indices: &mut IndexBlocks,
+) -> Result<()> {
+    let parts = PayloadParts::of(payload, SIGNED_APPROXIMATION)?;
+    let walk = walk_of(quantizer, prepared, first_channel, indices.channels());
+    let job = Decoding { walk, prepared, signed: parts.flags & SIGNED_APPROXIMATION != 0, raw: parts.raw };
+    let decoder = RansDecoder::new(parts.words, parts.lane_bits)?;
+    let values = indices.values_mut();
+    match parts.lane_bits {
+        0 => job.run::<1>(decoder.lanes(), &mut scratch.walk, values),
+        1 => job.run::<2>(decoder.lanes(), &mut scratch.walk, values),
+        2 => job.run::<4>(decoder.lanes(), &mut scratch.walk, values),
+        3 => job.run::<8>(decoder.lanes(), &mut scratch.walk, values),
+        4 => job.run::<16>(decoder.lanes(), &mut scratch.walk, values),
+        _ => job.run::<32>(decoder.lanes(), &mut scratch.walk, values),
+    }
+}
+
+struct Decoding<'a> {
+    walk: SpreadWalk<'a>,
+    prepared: &'a PreparedSpread,
+    signed: bool,
+    raw: &'a [u8],
+}
+
+impl Decoding<'_> {
+    fn run<const LANES: usize>(
+        self,
+        mut decoder: LaneDecoder<LANES>,
+        scratch: &mut SpreadScratch,
+        values: &mut [i32],
+    ) -> Result<()> {
+        let Decoding { walk, prepared, signed, raw } = self;
+        let tables = prepared.model.tables();
+        let mut raw_reader = BitReader::new(raw);
+        // Nearly all are, and then nothing is stored; what is dropped is not visited.
+        values.fill(0);
+        walk.try_each(scratch, |mut place| {
+            let (bins, kept) = (&prepared.bins[place.subband], place.kept);
+            let mut one = |lane: usize, slot: usize| -> Result<()> {
+                let (zeros, table) = bins[usize::from(place.bins[slot]) & (BINS - 1)];
+                let share = decoder.slot(lane);
+                // The branch is right for four indices of five, and the lane need not wait for its table.
+                if share < u32::from(zeros) {
+                    return decoder.advance(lane, 0, zeros.into());
+                }
+                let table = &tables[usize::from(table)];
+                let class = table.class_at(share);
+                decoder.advance(lane, table.start(class), table.frequency(class))?;
+                let magnitude = read_rest(class, &mut raw_reader)?;
+                if magnitude > MAX_MAGNITUDE {
+                    return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
+                }
+                let negative = if place.subband > 0 {
+                    let (bin, foretold) = sign_context(place.slopes[slot]);
+                    let share = share_of(prepared.model.signs(place.subband)[bin]);
+                    let other = decoder.slot(lane) >= share;
+                    let (start, frequency) =
+                        if other { (share, (1 << MAGNITUDE_SCALE_BITS) - share) } else { (0, share) };
+                    decoder.advance(lane, start, frequency)?;
+                    other != foretold
+                } else {
+                    signed && raw_reader.read(1)? == 1
+                };
+                let index = if negative { -(magnitude as i32) } else { magnitude as i32 };
+                values[place.at(slot)] = index;
+                place.set(slot, index);
+                Ok(())
+            };
+            let (whole, rest) = kept.as_chunks::<LANES>();
+            for slots in whole {
+                for (lane, &slot) in slots.iter().enumerate() {
+                    one(lane, slot)?;
+                }
+            }
+            for (lane, &slot) in rest.iter().enumerate() {
+                one(lane, slot)?;
+            }
+            Ok(())
+        })?;
+        decoder.finish()?;
+        if raw_reader.finish()? != raw.len() {
+            return Err(Error::corrupt("a chunk has more raw bits than its magnitudes ask for"));
+        }
+        Ok(())
+    }
+}
+
+/// What the indices of each subband cost, in units of 2^-16 bits, raw bits included.
+pub(crate) fn spread_costs(
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedSpread,
+    first_channel: usize,
+    indices: &IndexBlocks,
+    scratch: &mut SpreadChunkScratch,
+) -> Vec<u64> {
+    let (values, channels) = (indices.values(), indices.channels());
+    let signed = indices.has_negative_approximation(&quantizer.layout);
+    let mut costs = vec![0u64; quantizer.layout.blocks.len()];
+    walk_of(quantizer, prepared, first_channel, channels).each(&mut scratch.walk, |mut place| {
+        let bins = &prepared.bins[place.subband];
+        let mut sum = 0;
+        for &slot in place.kept {
+            let index = values[place.at(slot)];
+            let (_, table) = bins[usize::from(place.bins[slot]) & (BINS - 1)];
+            sum += prepared.cost(table, index.unsigned_abs());
+            if index != 0 {
+                place.set(slot, index);
+                sum += match place.subband {
+                    0 => u64::from(signed) << COST_BITS,
+                    subband => prepared.sign_cost(subband, place.slopes[slot], index < 0),
+                };
+            }
+        }
+        costs[place.subband] += sum;
+    });
+    costs
+}
+
+/// Chooses indices anew, each by the table that the choices before lead to.
+pub(crate) fn trade_spread(
+    trade: &Trade,
+    quantizer: &PlaneQuantizer,
+    prepared: &PreparedSpread,
+    first_channel: usize,
+    scaled: &[f32],
+    indices: &mut IndexBlocks,
+    scratch: &mut SpreadChunkScratch,
+) {
+    let channels = indices.channels();
+    let signed = indices.has_negative_approximation(&quantizer.layout);
+    let values = indices.values_mut();
+    walk_of(quantizer, prepared, first_channel, channels).each(&mut scratch.walk, |mut place| {
+        let bins = &prepared.bins[place.subband];
+        for &slot in place.kept {
+            let at = place.at(slot);
+            let given = values[at];
+            if given == 0 {
+                continue;
+            }
+            let (_, table) = bins[usize::from(place.bins[slot]) & (BINS - 1)];
+            let sign = match place.subband {
+                0 => u64::from(signed) << COST_BITS,
+                subband => prepared.sign_cost(subband, place.slopes[slot], given < 0),
+            };
+            let cost = |magnitude| prepared.cost(table, magnitude) + if magnitude > 0 { sign } else { 0 };
+            let magnitude = trade.choose(scaled[at], given.unsigned_abs(), cost);
+            values[at] = given.signum() * magnitude as i32;
+            if magnitude > 0 {
+                place.set(slot, values[at]);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coding::Coding;
+    use crate::mask::ChannelMask;
+    use crate::quantize::Steps;
+    use crate::spread::{KeptMaps, SpreadCounts, models_for_stream};
+    use crate::wavelet::Wavelet;
+    use proptest::prelude::*;
+
+    fn quantizer([channels, height, width]: [usize; 3], levels: u8, mask: bool) -> PlaneQuantizer {
+        let mut coding = Coding::new(Wavelet::Haar, levels, Steps::Uniform(1.0));
+        if mask && levels > 0 {
+            let all = ChannelMask::keep_all(channels, levels).unwrap();
+            coding = coding.with_mask((0..channels).step_by(3).fold(all, |mask, channel| mask.drop_level(channel, 1)));
+        }
+        PlaneQuantizer::new(coding, channels, height, width).unwrap()
+    }
+
+    /// Indices, most of them small, from a seed.
+    fn indices(quantizer: &PlaneQuantizer, channels: usize, seed: u64, large: i32) -> IndexBlocks {
+        let layout = &quantizer.layout;
+        let mut indices = IndexBlocks::default();
+        indices.reset(layout, channels);
+        let mut state = seed | 1;
+        for subband in 0..layout.blocks.len() {
+            for channel in 0..channels {
+                let kept = quantizer.coding.keeps(channel, subband);
+                for index in indices.block_mut(layout, subband, channel) {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let (random, kind) = ((state >> 33) as i32, state >> 58);
+                    *index = match kind {
+                        _ if !kept => 0,
+                        0 => random % large,
+                        1..12 => random % 9,
+                        12..30 => random % 2,
+                        _ => 0,
+                    };
+                    if (subband > 0 || seed.is_multiple_of(3)) && random & 64 > 0 {
+                        *index = -*index;
+                    }
+                }
+            }
+        }
+        indices
+    }
+
+    /// A model fitted to the indices as to maps of a tap, and the two of a stream.
+    fn models(quantizer: &PlaneQuantizer, channels: usize, indices: &IndexBlocks) -> [SpreadModel; 3] {
+        let mut scratch = SpreadScratch::default();
+        let mut kept = KeptMaps::default();
+        kept.observe(indices);
+        let mut counts = SpreadCounts::fit(quantizer, channels, &kept);
+        counts.count(quantizer, channels, indices, &mut scratch);
+        let [plain, by_channel] = models_for_stream(quantizer, channels, &[(0, indices)], &mut scratch);
+        [counts.finish(), plain, by_channel]
+    }
+
+    fn encode(quantizer: &PlaneQuantizer, prepared: &PreparedSpread, indices: &IndexBlocks) -> Vec<u8> {
+        let mut payload = Vec::new();
+        encode_spread_chunk(quantizer, prepared, 0, indices, &mut SpreadChunkScratch::default(), &mut payload);
+        payload
+    }
+
+    fn decode(
+        quantizer: &PlaneQuantizer,
+        prepared: &PreparedSpread,
+        channels: usize,
+        payload: &[u8],
+    ) -> Result<IndexBlocks> {
+        let mut decoded = IndexBlocks::default();
+        decoded.reset(&quantizer.layout, channels);
+        decode_spread_chunk(payload, quantizer, prepared, 0, &mut SpreadChunkScratch::default(), &mut decoded)?;
+        Ok(decoded)
+    }
+
+    #[test]
+    fn models_come_back() {
+        let quantizer = quantizer([5, 9, 7], 2, true);
+        for model in models(&quantizer, 5, &indices(&quantizer, 5, 3, 1000)) {
+            let mut writer = BitWriter::default();
+            model.write_to(&mut writer);
+            let bytes = writer.finish().to_vec();
+            let mut reader = BitReader::new(&bytes);
+            assert_eq!(SpreadModel::read_from(&mut reader, 7, 5).unwrap(), model);
+            assert_eq!(reader.finish().unwrap(), bytes.len());
+            for end in 0..bytes.len() {
+                let cut = SpreadModel::read_from(&mut BitReader::new(&bytes[..end]), 7, 5);
+                // The last bits may be padding.
+                assert!(cut.is_err() || end + 1 == bytes.len(), "{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_or_other_indices() {
+        let quantizer = quantizer([3, 8, 8], 2, false);
+        let original = indices(&quantizer, 3, 9, 300);
+        for model in models(&quantizer, 3, &original) {
+            let prepared = PreparedSpread::new(model);
+            let payload = encode(&quantizer, &prepared, &original);
+            for end in 0..payload.len() {
+                let cut = decode(&quantizer, &prepared, 3, &payload[..end]);
+                assert!(cut.is_err() || cut.unwrap().values() != original.values(), "{end}");
+            }
+            for bit in 0..8 * payload.len() {
+                let mut damaged = payload.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(found) = decode(&quantizer, &prepared, 3, &damaged) {
+                    assert!(found.values() != original.values(), "bit {bit}");
+                }
+            }
+        }
+    }
+
+    /// What payloads take is what costs say.
+    #[test]
+    fn costs_are_those_of_payloads() {
+        let quantizer = quantizer([20, 32, 32], 3, true);
+        let original = indices(&quantizer, 20, 11, 40);
+        for model in models(&quantizer, 20, &original) {
+            let prepared = PreparedSpread::new(model);
+            let payload = encode(&quantizer, &prepared, &original);
+            let costs = spread_costs(&quantizer, &prepared, 0, &original, &mut SpreadChunkScratch::default());
+            let bytes = (costs.iter().sum::<u64>() >> COST_BITS) as f64 / 8.0;
+            assert!((payload.len() as f64 - bytes).abs() < 20.0 + bytes / 500.0, "{} {bytes}", payload.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn indices_come_back(
+            channels in 1usize..20, height in 1usize..20, width in 1usize..20, levels in 0u8..4, mask in any::<bool>(),
+            seed in any::<u64>(), large in prop_oneof![Just(2), Just(300), Just((1 << 24) - 1)],
+        ) {
+            let quantizer = quantizer([channels, height, width], levels, mask);
+            let original = indices(&quantizer, channels, seed, large);
+            for model in models(&quantizer, channels, &original) {
+                let prepared = PreparedSpread::new(model);
+                let payload = encode(&quantizer, &prepared, &original);
+                let decoded = decode(&quantizer, &prepared, channels, &payload).unwrap();
+                prop_assert_eq!(decoded.values(), original.values());
+            }
+        }
+    }
+}
