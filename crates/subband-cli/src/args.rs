@@ -26,6 +26,18 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
 }
 
+/// A budget that could not be kept: exit status 3.
+#[derive(Debug)]
+pub struct MissedBudget(pub String);
+
+impl fmt::Display for MissedBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for MissedBudget {}
+
 /// Brings clap's message of several paragraphs into one line, without the usage text.
 pub fn usage_error(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();

@@ -15,6 +15,7 @@ pub mod reproduce;
 pub mod retrain;
 pub mod taps;
 pub mod train;
+pub mod tune;
 
 use std::path::Path;
 

@@ -22,6 +22,7 @@ mod progress;
 mod reproduce;
 mod table;
 mod tensor_file;
+mod tune_report;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,7 +33,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     calibrate, compare as compare_command, completions, compress, cost as cost_command, data, decompress, demo, eval,
-    inspect, models as models_command, reproduce as reproduce_command, retrain, taps, train,
+    inspect, models as models_command, reproduce as reproduce_command, retrain, taps, train, tune,
 };
 
 #[global_allocator]
@@ -47,7 +48,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
                   and an entropy coder, tensor files in and out, and the accuracy a network keeps when its maps pass \
                   through them.",
     after_help = "\
-Exit status: 0 done, 1 failed, 2 wrong usage.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 a budget that cannot be kept (`tune`).
 
 Examples:
   subband demo
@@ -72,6 +73,7 @@ enum Command {
     Calibrate(calibrate::Args),
     Eval(eval::Args),
     Taps(taps::Args),
+    Tune(tune::Args),
     Compare(compare_command::Args),
     Cost(cost_command::Args),
     /// Measure the peak memory of one coder, for `compare`
@@ -114,7 +116,11 @@ fn main() -> ExitCode {
             let message = format!("{e:#}");
             let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
             let _ = writeln!(io::stderr(), "subband: {line}");
-            ExitCode::from(if e.is::<args::UsageError>() { 2 } else { 1 })
+            ExitCode::from(match () {
+                () if e.is::<args::UsageError>() => 2,
+                () if e.is::<args::MissedBudget>() => 3,
+                () => 1,
+            })
         }
     }
 }
@@ -128,6 +134,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Calibrate(args) => calibrate::run(args, ui),
         Command::Eval(args) => eval::run(args, ui),
         Command::Taps(args) => taps::run(args, ui),
+        Command::Tune(args) => tune::run(args, ui),
         Command::Compare(args) => compare_command::run(args, ui),
         Command::Cost(args) => cost_command::run(args, ui),
         Command::ComparePeak(args) => compare_command::run_peak(args),

@@ -150,6 +150,11 @@ impl Opened {
         Ok(layers(&self.model, &*self.engine, &self.shape)?)
     }
 
+    /// Everything that outputs depend on beside the model and the files of inputs.
+    pub fn settings(&self) -> String {
+        format!("{} {:?} {:?} {:?}", self.engine.name(), self.shape, self.preprocess, self.labels)
+    }
+
     /// The inputs in a folder or an array file.
     pub fn inputs(&self, data: &Path, classes: Option<&Path>) -> Result<Inputs> {
         let extension = data.extension().map(|extension| extension.to_string_lossy().to_lowercase());

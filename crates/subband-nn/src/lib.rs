@@ -30,6 +30,7 @@ pub use network::{Network, NetworkKind, Shortcut};
 pub use per_image::for_each_map;
 pub use progress::{LogProgress, Progress};
 pub use rank::rank;
+pub use rng::shuffled;
 pub use taps::{TapHook, TapSite, Taps};
 pub use tensor_map::{Array, TensorMap};
 

@@ -63,6 +63,13 @@ impl Rng {
     }
 }
 
+/// The numbers below `count` in the random order that `seed` names, the same on every machine.
+pub fn shuffled(count: usize, seed: u64) -> Vec<usize> {
+    let mut numbers: Vec<usize> = (0..count).collect();
+    Rng::for_stream(seed, &[count as u64]).shuffle(&mut numbers);
+    numbers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +95,7 @@ mod tests {
         let mut items: Vec<u32> = (0..1000).collect();
         Rng::new(3).shuffle(&mut items);
         assert_ne!(items[..10], (0..10).collect::<Vec<_>>()[..]);
+        assert_ne!(shuffled(10, 1), shuffled(10, 2));
         items.sort_unstable();
         assert_eq!(items, (0..1000).collect::<Vec<_>>());
     }

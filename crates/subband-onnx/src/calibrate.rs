@@ -1,8 +1,9 @@
 //! Calibration: inputs through a network, and out of it the profile that its maps are coded with.
 
-use serde::Serialize;
-use subband::{Coding, Profile, Scratch, Steps, TapCalibrator, Wavelet};
+use serde::{Deserialize, Serialize};
+use subband::{Coding, Effort, MapIndices, Profile, Scratch, Steps, TapCalibrator, Wavelet};
 use subband_nn::Progress;
+use subband_nn::calibrate::train_max;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{Runnable, batch_size};
@@ -29,6 +30,8 @@ pub struct CalibrateConfig {
     pub reconstruction: f32,
     /// How maps of few axes are seen as planes. Default: auto.
     pub layout: Layout,
+    /// The most work the profile is made for: `Max` trains small networks. Default: default.
+    pub effort: Effort,
 }
 
 impl Default for CalibrateConfig {
@@ -40,12 +43,13 @@ impl Default for CalibrateConfig {
             rounding: 0.5,
             reconstruction: 0.0,
             layout: Layout::Auto,
+            effort: Effort::default(),
         }
     }
 }
 
 /// The values of one tap over all inputs, without the codec.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TapStatistics {
     /// The value's name in the file.
     pub name: String,
@@ -57,6 +61,8 @@ pub struct TapStatistics {
     pub min: f32,
     /// The largest.
     pub max: f32,
+    /// Standard deviation of each channel.
+    pub channel_std: Vec<f64>,
 }
 
 /// A profile, and what it was made from.
@@ -66,6 +72,30 @@ pub struct Calibrated {
     pub profile: Profile,
     /// Tap by tap.
     pub statistics: Vec<TapStatistics>,
+}
+
+/// How the tables of a profile are made.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TableOptions {
+    /// The most work the profile is made for. Default: default.
+    pub effort: Effort,
+    /// Mask the detail subbands of channels in which no input has an index other than 0. Default: off.
+    pub drop_unused: bool,
+}
+
+impl TableOptions {
+    /// For another effort.
+    pub fn with_effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
+        self
+    }
+
+    /// With unused subbands masked, or not.
+    pub fn with_drop_unused(mut self, drop_unused: bool) -> Self {
+        self.drop_unused = drop_unused;
+        self
+    }
 }
 
 /// A tap and how its maps are coded.
@@ -103,23 +133,68 @@ pub fn calibrate(
         .zip(&planes)
         .zip(&statistics)
         .map(|((tap, &planes), statistics)| {
-            let step = config.step_scale * if statistics.std > 0.0 { statistics.std } else { 1.0 };
-            let coding = Coding::new(config.wavelet, levels(config, planes), Steps::Uniform(step as f32))
+            let step = config.step_scale * statistics.scale();
+            let coding = Coding::new(config.wavelet, levels_of(config.levels, planes), Steps::Uniform(step as f32))
                 .with_rounding(config.rounding)
                 .with_reconstruction(config.reconstruction)
                 .with_nonnegative(tap.nonnegative);
             TapCoding { name: tap.name.clone(), planes, coding }
         })
         .collect();
-    let profile = profile_of(model, &network, &codings, inputs, progress)?;
+    let options = TableOptions::default().with_effort(config.effort);
+    let profile = profile_of(model, &network, &codings, inputs, options, progress)?;
     progress.end();
     Ok(Calibrated { profile, statistics })
 }
 
 /// A level halves both sides: more than the longer side has bits transform nothing.
-fn levels(config: &CalibrateConfig, planes: Planes) -> u8 {
+pub(crate) fn levels_of(levels: u8, planes: Planes) -> u8 {
     let side = planes.shape[1].max(planes.shape[2]);
-    config.levels.min(side.next_power_of_two().trailing_zeros() as u8)
+    levels.min(side.next_power_of_two().trailing_zeros() as u8)
+}
+
+impl TapStatistics {
+    /// The deviation, or 1 where all values are the same.
+    pub(crate) fn scale(&self) -> f64 {
+        if self.std > 0.0 { self.std } else { 1.0 }
+    }
+}
+
+/// Sums over the values of one channel.
+#[derive(Clone)]
+struct Moments {
+    count: u64,
+    sum: f64,
+    squares: f64,
+    min: f32,
+    max: f32,
+}
+
+impl Moments {
+    const NONE: Self = Self { count: 0, sum: 0.0, squares: 0.0, min: f32::INFINITY, max: f32::NEG_INFINITY };
+
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.squares += other.squares;
+        (self.min, self.max) = (self.min.min(other.min), self.max.max(other.max));
+    }
+
+    fn of(values: &[f32]) -> Self {
+        let mut moments = Self { count: values.len() as u64, ..Self::NONE };
+        for &value in values {
+            moments.sum += f64::from(value);
+            moments.squares += f64::from(value) * f64::from(value);
+            (moments.min, moments.max) = (moments.min.min(value), moments.max.max(value));
+        }
+        moments
+    }
+
+    fn std(&self) -> f64 {
+        let count = self.count.max(1) as f64;
+        let mean = self.sum / count;
+        (self.squares / count - mean * mean).max(0.0).sqrt()
+    }
 }
 
 /// One pass without the codec.
@@ -130,40 +205,48 @@ pub(crate) fn statistics(
     inputs: &Inputs,
     progress: &mut dyn Progress,
 ) -> Result<Vec<TapStatistics>> {
-    let mut sums = vec![(0u64, 0f64, 0f64, f32::INFINITY, f32::NEG_INFINITY); planes.len()];
+    let mut sums: Vec<Vec<Moments>> = planes.iter().map(|planes| vec![Moments::NONE; planes.shape[0]]).collect();
+    let mut states = one_per_thread(|| ());
     let size = batch_size(model, inputs)?;
     progress.begin("measuring maps", inputs.len() as u64);
     for start in (0..inputs.len()).step_by(size) {
         let batch = inputs.batch(start, size)?;
         let Some(value) = batch.value else { continue };
         network.run(value, &mut |tap, map| {
-            let (count, sum, squares, min, max) = &mut sums[tap];
-            for &value in map.floats().unwrap_or_default() {
-                *sum += f64::from(value);
-                *squares += f64::from(value) * f64::from(value);
-                (*min, *max) = (min.min(value), max.max(value));
-                *count += 1;
+            let Planes { shape: [_, height, width], .. } = planes[tap];
+            let (map, of_inputs) =
+                through(&network.taps()[tap], map, batch.len, &planes[tap], &mut states, |(), map, same| {
+                    same.copy_from_slice(map);
+                    Ok(map.chunks_exact(height * width).map(Moments::of).collect::<Vec<_>>())
+                })?;
+            for channels in of_inputs {
+                sums[tap].iter_mut().zip(&channels).for_each(|(sum, channel)| sum.add(channel));
             }
             Ok(map)
         })?;
-        progress.advance((start + size) as u64, "");
+        progress.advance((start + size).min(inputs.len()) as u64, "");
     }
-    let finish = |(tap, (count, sum, squares, min, max)): (usize, (u64, f64, f64, f32, f32))| {
-        if count == 0 {
+    let finish = |(tap, channels): (usize, Vec<Moments>)| {
+        let mut all = Moments::NONE;
+        channels.iter().for_each(|channel| all.add(channel));
+        if all.count == 0 {
             return Err(Error::data(format!("no input of {} could be read", inputs.name())));
         }
-        let (name, mean) = (network.taps()[tap].clone(), sum / count as f64);
-        let std = (squares / count as f64 - mean * mean).max(0.0).sqrt();
-        if !squares.is_finite() {
+        let name = network.taps()[tap].clone();
+        if !all.squares.is_finite() {
             return Err(Error::new(
                 ErrorKind::NonFinite,
                 format!("the maps of {name} hold values that are not finite"),
             ));
         }
-        Ok(TapStatistics { name, shape: planes[tap].shape, std, min, max })
+        let channel_std = channels.iter().map(Moments::std).collect();
+        Ok(TapStatistics { name, shape: planes[tap].shape, std: all.std(), min: all.min, max: all.max, channel_std })
     };
     sums.into_iter().enumerate().map(finish).collect()
 }
+
+/// Indices that are kept, over all taps, to train what effort max codes with.
+const KEPT_INDICES: usize = 1 << 26;
 
 /// A profile of given codings, its tables counted with the codec in the loop: two passes. `network` is cut at these taps,
 /// in this order.
@@ -172,26 +255,41 @@ pub fn profile_of(
     network: &TappedNetwork,
     codings: &[TapCoding],
     inputs: &Inputs,
+    options: TableOptions,
     progress: &mut dyn Progress,
 ) -> Result<Profile> {
     let fresh = codings.iter().map(|tap| TapCalibrator::new(&tap.name, tap.planes.shape, tap.coding.clone()));
     let fresh = fresh.collect::<Result<Vec<_>, _>>()?;
-    let mut fitted = count(model, network, codings, fresh, inputs, "fitting", progress)?;
+    let values: usize = codings.iter().map(|tap| tap.planes.values()).sum();
+    let keep = if options.effort == Effort::Max { (KEPT_INDICES / values.max(1)).max(1) } else { 0 };
+    let (mut fitted, kept) = count(model, network, codings, fresh, inputs, keep, "fitting", progress)?;
+    if options.drop_unused {
+        fitted.iter_mut().for_each(|tap| {
+            tap.drop_unused();
+        });
+    }
     fitted.iter_mut().for_each(TapCalibrator::fit);
-    let counted = count(model, network, codings, fitted, inputs, "counting", progress)?;
+    if options.effort == Effort::Max {
+        train_max(&mut fitted, kept, progress);
+    }
+    let (counted, _) = count(model, network, codings, fitted, inputs, 0, "counting", progress)?;
     Ok(Profile::new(model.name(), counted.into_iter().map(TapCalibrator::finish).collect())?)
 }
 
+/// Of each tap, the maps of the first `keep` inputs are kept.
+#[expect(clippy::too_many_arguments, reason = "two calls, a line below the only caller")]
 fn count(
     model: &Model,
     network: &TappedNetwork,
     codings: &[TapCoding],
     taps: Vec<TapCalibrator>,
     inputs: &Inputs,
+    keep: usize,
     stage: &str,
     progress: &mut dyn Progress,
-) -> Result<Vec<TapCalibrator>> {
+) -> Result<(Vec<TapCalibrator>, Vec<Vec<MapIndices>>)> {
     let mut workers = one_per_thread(|| (taps.clone(), Scratch::default()));
+    let mut kept: Vec<Vec<MapIndices>> = vec![Vec::new(); codings.len()];
     let size = batch_size(model, inputs)?;
     progress.begin(stage, inputs.len() as u64);
     for start in (0..inputs.len()).step_by(size) {
@@ -199,17 +297,22 @@ fn count(
         let Some(value) = batch.value else { continue };
         network.run(value, &mut |tap, map| {
             let TapCoding { name, planes, .. } = &codings[tap];
-            let (decoded, _) = through(name, map, batch.len, planes, &mut workers, |(taps, scratch), map, decoded| {
-                Ok(taps[tap].observe(map, scratch, decoded)?)
-            })?;
+            let wanted = kept[tap].len() < keep;
+            let (decoded, indices) =
+                through(name, map, batch.len, planes, &mut workers, |(taps, scratch), map, decoded| {
+                    taps[tap].observe(map, scratch, decoded)?;
+                    Ok(wanted.then(|| taps[tap].indices(scratch)))
+                })?;
+            let room = keep.saturating_sub(kept[tap].len());
+            kept[tap].extend(indices.into_iter().flatten().take(room));
             Ok(decoded)
         })?;
-        progress.advance((start + size) as u64, "");
+        progress.advance((start + size).min(inputs.len()) as u64, "");
     }
     let mut workers = workers.into_iter().map(|(taps, _)| taps);
     let mut taps = workers.next().unwrap_or_default();
     for other in workers {
         taps.iter_mut().zip(&other).for_each(|(tap, other)| tap.merge(other));
     }
-    Ok(taps)
+    Ok((taps, kept))
 }

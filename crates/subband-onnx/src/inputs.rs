@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use subband_nn::data::{Dataset, Skipped, framed_folder, has_classes, plain_folder};
+use subband_nn::shuffled;
 
 use crate::engine::Value;
 use crate::error::{Error, Result};
@@ -150,6 +151,19 @@ impl Inputs {
         (self.select((0..self.len()).step_by(2)), self.select((1..self.len()).step_by(2)))
     }
 
+    /// A random part of `share` of the inputs and the rest, each in the order of the whole, so that neither is empty where
+    /// there are two inputs; the same `seed` gives the same parts.
+    pub fn split(&self, share: f64, seed: u64) -> (Self, Self) {
+        let order = shuffled(self.len(), seed);
+        let count = ((share * self.len() as f64).round() as usize).clamp(1, self.len().saturating_sub(1).max(1));
+        let sorted = |part: &[usize]| {
+            let mut part = part.to_vec();
+            part.sort_unstable();
+            part
+        };
+        (self.select(sorted(&order[..count.min(order.len())])), self.select(sorted(&order[count.min(order.len())..])))
+    }
+
     /// Inputs `start` up to `start + count`.
     pub fn batch(&self, start: usize, count: usize) -> Result<InputBatch> {
         let positions: Vec<usize> = (start..self.len().min(start + count)).collect();
@@ -176,5 +190,27 @@ impl Inputs {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_the_whole() {
+        let inputs = Inputs::arrays("x", vec![1], (0..10).map(|v| v as f32).collect(), None).unwrap();
+        let values = |inputs: &Inputs| {
+            inputs.batch(0, 10).unwrap().value.map_or(Vec::new(), |value| value.floats().unwrap().to_vec())
+        };
+        let (a, b) = inputs.split(0.4, 1);
+        assert_eq!((a.len(), b.len()), (4, 6));
+        let mut all = [values(&a), values(&b)].concat();
+        all.sort_by(f32::total_cmp);
+        assert_eq!(all, values(&inputs));
+        assert_ne!(values(&inputs.split(0.4, 2).0), values(&a));
+        assert_eq!(values(&inputs.split(0.4, 1).0), values(&a));
+        let (a, b) = inputs.limit(1).split(0.4, 1);
+        assert_eq!((a.len(), b.len()), (1, 0));
     }
 }

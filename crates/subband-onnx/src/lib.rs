@@ -5,7 +5,7 @@
 //! * [`TappedNetwork`] is a model cut at taps: it runs from cut to cut on an [`Engine`], and hands every tap's map to a
 //!   hook whose result all readers of the map see.
 //! * [`evaluate`] measures bytes and what is left of the network's outputs with a profile, [`calibrate`] makes a profile
-//!   by one rule.
+//!   by one rule, [`tune`] the one of fewest bytes that keeps a budget.
 //! * [`layers`] counts what a model costs, layer by layer.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -26,9 +26,10 @@ mod pattern;
 mod peek;
 mod preprocess;
 mod taps;
+mod tune;
 mod types;
 
-pub use calibrate::{CalibrateConfig, Calibrated, TapCoding, TapStatistics, calibrate, profile_of};
+pub use calibrate::{CalibrateConfig, Calibrated, TableOptions, TapCoding, TapStatistics, calibrate, profile_of};
 #[cfg(feature = "ort")]
 pub use engine::Ort;
 pub use engine::{Data, Engine, Prepared, Rten, Segment, Value};
@@ -44,3 +45,4 @@ pub use pattern::Kind;
 pub use peek::maps;
 pub use preprocess::{Axes, Colours, Preprocess, Settled, Size};
 pub use taps::{Candidate, TapChoice, candidates, input_shape};
+pub use tune::{Budget, FormBits, Point, RunFolder, Trial, TuneConfig, TuneReport, Tuned, TunedTap, tune};

@@ -120,14 +120,34 @@ impl Measures {
         self.images
     }
 
+    /// Number of inputs with a label.
+    pub fn labelled(&self) -> usize {
+        self.labelled
+    }
+
+    /// Labelled inputs that only the network without the codec has right, and those that only the one with it has.
+    pub fn changed(&self) -> [usize; 2] {
+        let [[_, gained], [lost, _]] = self.right;
+        [lost, gained]
+    }
+
+    /// Mean squared error of the outputs.
+    pub fn mse(&self) -> f64 {
+        self.squared_error / self.values.max(1) as f64
+    }
+
+    /// Mean divergence of the outputs, in nats.
+    pub fn kl(&self) -> f64 {
+        self.kl / self.images.max(1) as f64
+    }
+
     /// The figures.
     pub fn finish(&self) -> Measured {
         let images = self.images.max(1) as f64;
         let [[neither, gained], [lost, both]] = self.right;
         let share = |hits: usize| 100.0 * hits as f64 / self.labelled as f64;
         let labelled = self.labelled > 0;
-        let mse = self.squared_error / self.values.max(1) as f64;
-        let psnr = 10.0 * ((self.high - self.low).powi(2) / mse).log10();
+        let psnr = 10.0 * ((self.high - self.low).powi(2) / self.mse()).log10();
         Measured {
             top1_uncompressed: labelled.then(|| share(both + lost)),
             top1: labelled.then(|| share(both + gained)),
@@ -136,7 +156,7 @@ impl Measures {
             top1_drop: labelled.then(|| share(lost) - share(gained)),
             top1_drop_interval: labelled.then(|| paired_interval(both, lost, gained, neither).map(|d| 100.0 * d)),
             top1_agreement: 100.0 * self.agreement / images,
-            kl: self.kl / images,
+            kl: self.kl(),
             cosine: self.cosine / images,
             psnr: Some(psnr).filter(|psnr| psnr.is_finite()),
         }

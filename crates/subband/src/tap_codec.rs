@@ -8,6 +8,7 @@ use crate::entropy::{ContextTables, Histogram};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
 use crate::kernel::{Isa, count_nonzero, count_nonzero_tokens, survey};
+use crate::mask::ChannelMask;
 use crate::mixing::{self, KeptMap, MixingModel};
 use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
 use crate::profile::{TapHash, TapProfile};
@@ -281,6 +282,40 @@ impl TapCalibrator {
         }
         self.map.inverse(scratch, decoded);
         Ok(stats)
+    }
+
+    /// Decodes one map into `decoded` as [`TapCalibrator::observe`] does, and counts nothing: for trying a coding out.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for maps of another size, `NonFinite`.
+    pub fn decode(&self, map: &[f32], scratch: &mut Scratch, decoded: &mut [f32]) -> Result<MapStats> {
+        self.map.check_size(decoded.len())?;
+        let stats = self.map.forward(map, scratch, false)?;
+        self.map.inverse(scratch, decoded);
+        Ok(stats)
+    }
+
+    /// Masks every detail subband of a channel in which no index observed so far was other than 0; returns how many. Before
+    /// [`TapCalibrator::fit`], so that the tables are counted with the mask.
+    pub fn drop_unused(&mut self) -> usize {
+        let MapQuantizer { quantizer, channels, .. } = &mut self.map;
+        let PlaneQuantizer { coding, layout, .. } = quantizer;
+        let all = || ChannelMask::keep_all(*channels, coding.levels).expect("the levels are valid");
+        let mut mask = coding.mask.clone().unwrap_or_else(all);
+        let mut dropped = 0;
+        for subband in 1..layout.blocks.len() {
+            for channel in (0..*channels).filter(|&channel| coding.keeps(channel, subband)) {
+                let histogram = &self.histograms[subband * *channels + channel];
+                if histogram.total() > 0 && histogram.total() == u64::from(histogram.counts[0]) {
+                    mask = mask.drop(channel, subband);
+                    dropped += 1;
+                }
+            }
+        }
+        if dropped > 0 {
+            coding.mask = Some(mask);
+        }
+        dropped
     }
 
     /// Fits the estimates of [`Effort::Default`] to maps observed so far, and starts counting anew.

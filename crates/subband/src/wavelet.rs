@@ -38,7 +38,7 @@ pub const MAX_LEVELS: u8 = 8;
 /// Float forms are scaled to (near) unit synthesis norm; the integer forms of `Haar` (S-transform) and
 /// `LeGall53` are exactly reversible. Source: Daubechies and Sweldens, "Factoring wavelet transforms
 /// into lifting steps" (1998); ITU-T T.800 Annex F for 5/3 and 9/7.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wavelet {
     /// No transform: coefficients are the values themselves (0 levels).

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use subband::{Effort, Profile, Wavelet};
 use subband_nn::calibrate::{CalibrateConfig, Calibration, StepRule, calibrate, recalibrate};
 use subband_nn::data::{Dataset, image_folder};
@@ -193,7 +193,6 @@ fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
 }
 
 fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
-    ensure!(args.effort != Effort::Max, "--effort max: profiles of ONNX models are made for effort default so far");
     let choice: TapChoice = args.taps.parse().map_err(|e: subband_onnx::Error| args::usage(e.to_string()))?;
     let mut config = subband_onnx::CalibrateConfig::default();
     config.wavelet = args.wavelet.unwrap_or(config.wavelet);
@@ -201,6 +200,7 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
     config.step_scale = args.rule.step_scale.unwrap_or(config.step_scale);
     config.rounding = args.rounding.unwrap_or(config.rounding);
     config.reconstruction = args.reconstruction.unwrap_or(config.reconstruction);
+    config.effort = args.effort;
     let data = args.network.data().ok_or_else(|| args::usage("an ONNX model needs --data: photographs or arrays"))?;
     let output = Output::create(&args.output, args.force)?;
     let mut bars = Bars::new(ui.quiet);

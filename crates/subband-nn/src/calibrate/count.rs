@@ -74,8 +74,9 @@ pub(super) fn fit_and_count(
     pass(network, data, &taps, 0, "counting", progress)
 }
 
-/// A tap a thread; the models do not depend on how many there are.
-fn train_max(taps: &mut [TapCalibrator], mut kept: Vec<Vec<MapIndices>>, progress: &mut dyn Progress) {
+/// Trains what effort max codes with on kept maps of each tap, which it lets go. A tap a thread; the models do not depend on
+/// how many there are.
+pub fn train_max(taps: &mut [TapCalibrator], mut kept: Vec<Vec<MapIndices>>, progress: &mut dyn Progress) {
     progress.begin("training for effort max", taps.len() as u64);
     let at_once = rayon::current_num_threads();
     let mut done = 0;

@@ -46,7 +46,9 @@ impl Engine for Ort {
     fn prepare(&self, segment: Segment) -> Result<Box<dyn Prepared>> {
         let fail = |e: &dyn std::fmt::Display| Error::unsupported(format!("ONNX Runtime cannot run this model: {e}"));
         let builder = Session::builder(&self.environment).map_err(|e| fail(&e))?;
-        let mut builder = builder.with_intra_threads(self.threads).map_err(|e| fail(&e))?;
+        let builder = builder.with_intra_threads(self.threads).map_err(|e| fail(&e))?;
+        // Its threads would wait at full speed while ours code maps.
+        let mut builder = builder.with_config_entry("session.intra_op.allow_spinning", "0").map_err(|e| fail(&e))?;
         let session = builder.commit_from_memory(&segment.bytes).map_err(|e| fail(&e))?;
         Ok(Box::new(OrtSegment { session: Mutex::new(session), inputs: segment.inputs, outputs: segment.outputs }))
     }

@@ -1,0 +1,78 @@
+//! `subband tune` and what `eval` says about its profile, on a small network of the tests.
+
+mod common;
+#[path = "../../subband-onnx/tests/common/mod.rs"]
+mod small;
+
+use common::{Folder, npy_f32};
+use serde_json::Value;
+
+/// A folder with `net.onnx`, `in.npy` of 40 inputs, and labels for them.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("net.onnx", &small::model(None));
+    let [c, h, w] = small::INPUT;
+    folder.write("in.npy", &npy_f32(&[40, c, h, w], &small::inputs(40)));
+    folder.write("labels.txt", (0..40).map(|at| format!("{}\n", at % small::CLASSES)).collect::<String>().as_bytes());
+    folder
+}
+
+fn json(folder: &Folder, name: &str) -> Value {
+    serde_json::from_slice(&folder.read(name)).unwrap()
+}
+
+#[test]
+fn a_tuned_profile_goes_to_eval() {
+    let folder = folder();
+    let tune = ["tune", "net.onnx", "--data", "in.npy", "--taps", "relu", "--max-kl", "0.01", "--search-images", "6"];
+    let text = folder.ok(&[&tune[..], &["-o", "p.sbp", "--json", "t.json", "--run", "run"]].concat());
+    assert!(text.contains("kept") && text.contains("On the held-out inputs"), "{text}");
+    let tuned = json(&folder, "t.json");
+    assert_eq!((tuned["met"].as_bool(), tuned["budget"]["max_kl"].as_f64()), (Some(true), Some(0.01)));
+    assert_eq!((tuned["calibration_inputs"].as_u64(), tuned["held_out"]["images"].as_u64()), (Some(16), Some(24)));
+    assert_eq!(tuned["tuned"].as_array().unwrap().len(), 3);
+    let args = ["eval", "--model", "net.onnx", "--data", "in.npy", "--profile", "p.sbp", "--json", "e.json"];
+    folder.ok(&[&args[..], &["--labels", "labels.txt"]].concat());
+    let found = json(&folder, "e.json");
+    for field in ["top1", "top1_drop", "top1_agreement", "kl", "cosine", "psnr", "bits_per_value"] {
+        assert!(found[field].is_number(), "{field}");
+    }
+    assert_eq!(found["top1_drop_interval"].as_array().unwrap().len(), 2);
+    folder.ok(&args);
+    let found = json(&folder, "e.json");
+    assert!(found["top1_drop"].is_null() && found["top1_agreement"].as_f64().unwrap() > 50.0);
+    // Another budget finds most of it done; the profile is not overwritten unasked.
+    let again = ["tune", "net.onnx", "--data", "in.npy", "--taps", "relu", "--max-kl", "0.02", "--search-images", "6"];
+    let error = folder.fails(1, &[&again[..], &["-o", "p.sbp", "--run", "run"]].concat());
+    assert!(error.contains("--force"), "{error}");
+    folder.ok(&[&again[..], &["-o", "q.sbp", "--run", "run"]].concat());
+}
+
+#[test]
+fn a_budget_out_of_reach_has_its_own_status() {
+    let folder = folder();
+    let args = ["tune", "net.onnx", "--data", "in.npy", "--taps", "block", "--min-psnr", "300", "--rule", "--quiet"];
+    let error = folder.fails(3, &[&args[..], &["-o", "p.sbp", "--json", "t.json"]].concat());
+    assert!(error.contains("300 dB") && error.contains("p.sbp"), "{error}");
+    assert_eq!((json(&folder, "t.json")["met"].as_bool(), folder.read("p.sbp").len() > 20), (Some(false), true));
+}
+
+#[test]
+fn what_is_wrong_is_said_before_any_work() {
+    let folder = folder();
+    let base = ["tune", "net.onnx", "--data", "in.npy", "-o", "p.sbp"];
+    let with = |more: &[&'static str]| [&base[..], more].concat();
+    assert!(folder.fails(2, &with(&[])).contains("--max-drop"));
+    assert!(folder.fails(2, &with(&["--max-kl", "1", "--min-psnr", "1"])).contains("cannot be used with"));
+    assert!(folder.fails(2, &with(&["--max-kl", "-1"])).contains("-1"));
+    assert!(folder.fails(2, &with(&["--max-kl", "1", "--wavelet", "haar"])).contains("--rule"));
+    let error = folder.fails(1, &with(&["--max-drop", "1"]));
+    assert!(error.contains("no labels"), "{error}");
+    let error = folder.fails(1, &with(&["--max-kl", "1", "--taps", "nothing*"]));
+    assert!(error.contains("subband taps"), "{error}");
+    let whole = folder.read("net.onnx");
+    folder.write("net.onnx", &whole[..whole.len() / 2]);
+    let error = folder.fails(1, &with(&["--max-kl", "1"]));
+    assert!(error.contains("net.onnx") && error.contains("cut short"), "{error}");
+    assert!(!folder.names().contains(&"p.sbp".to_owned()));
+}
