@@ -61,8 +61,8 @@ impl TokenBlocks {
 
     /// The tokens and indices of a range, for indices with raw bits to be put in place.
     pub fn widen(&mut self, range: Range<usize>) -> (&mut [u8], &mut [i32]) {
-        // Blocks that are not wide take no memory until there is one that is. What is there of other chunks is not cleared:
-        // that took a sixth of the time of a chunk.
+        // Blocks that are not wide take no memory until there is one that is. What is there of other chunks is not cleared,
+        // which would be four bytes a value written for a few wide ones.
         if self.indices.len() < self.tokens.len() {
             self.indices.resize(self.tokens.len(), 0);
         }
