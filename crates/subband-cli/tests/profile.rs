@@ -109,7 +109,7 @@ fn networks_say_what_is_wrong_before_they_start() {
         (2, vec!["calibrate", "--network", "resnet20", "--weights", "w", "-o", "q", "--preset", "best"], "thesis"),
         (2, vec!["calibrate", "--network", "resnet20", "--weights", "w", "-o", "q", "--taps", "all"], "blocks"),
         (1, vec!["calibrate", "--network", "resnet20", "--weights", "w", "-o", "p.sbp"], "p.sbp exists"),
-        (2, vec!["train", "--network", "resnet18", "--run", "r"], "resnet20"),
+        (1, vec!["train", "--network", "resnet18", "--run", "r"], "say with --data"),
         (2, vec!["train", "--network", "resnet20", "--run", "r", "--epochs", "0"], "at least 1"),
         (1, vec!["train", "--network", "resnet20", "--run", "r", "--data", "empty"], "data_batch_1"),
     ] {

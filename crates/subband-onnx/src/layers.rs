@@ -244,12 +244,22 @@ mod tests {
     fn model() -> Model {
         let graph = GraphProto {
             node: vec![
-                node("Conv", &["x", "w1", "b1"], "c1", vec![ints("pads", &[1, 1, 1, 1]), ints("strides", &[1, 1])]),
+                node(
+                    "Conv",
+                    &["x", "w1", "b1"],
+                    "c1",
+                    vec![ints("pads", &[1, 1, 1, 1]), ints("strides", &[1, 1]), ints("dilations", &[1, 1])],
+                ),
                 node("Relu", &["c1"], "r1", vec![]),
                 // Depthwise, every second pixel.
-                node("Conv", &["r1", "w2"], "c2", vec![int("group", 8), ints("strides", &[2, 2])]),
+                node(
+                    "Conv",
+                    &["r1", "w2"],
+                    "c2",
+                    vec![int("group", 8), ints("strides", &[2, 2]), ints("dilations", &[1, 1])],
+                ),
                 node("Relu", &["c2"], "r2", vec![]),
-                node("ConvTranspose", &["r2", "w3"], "t", vec![ints("strides", &[2, 2])]),
+                node("ConvTranspose", &["r2", "w3"], "t", vec![ints("strides", &[2, 2]), ints("dilations", &[1, 1])]),
                 node("Add", &["t", "r1"], "sum", vec![]),
                 node("GlobalAveragePool", &["sum"], "pooled", vec![]),
                 node("Flatten", &["pooled"], "flat", vec![]),

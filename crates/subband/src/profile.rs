@@ -210,7 +210,12 @@ impl TapProfile {
             return Err(Error::corrupt(format!("tap '{name}' has no spread model")));
         }
         reader.finish()?;
-        Ok(TapProfile { name, shape, coding, tables, activity, spread, mixing, hash: tap_hash(body) })
+        let tap = TapProfile { name, shape, coding, tables, activity, spread, mixing, hash: tap_hash(body) };
+        // Another way to write the same would have another hash, and a profile read and written again would not know its streams.
+        if tap.body() != body {
+            return Err(Error::corrupt(format!("tap '{}' is not written the one way there is", tap.name)));
+        }
+        Ok(tap)
     }
 }
 

@@ -70,9 +70,9 @@ pub fn small(tap: &str) -> Vec<u8> {
     let numbers = |count: usize| -> Vec<f32> { (0..count).map(|i| ((i * 7919 % 23) as f32 - 9.0) / 40.0).collect() };
     model(
         &[
-            node("Conv", &["x", "w1"], "c1", &[("pads", &[1, 1, 1, 1]), ("strides", &[1, 1])]),
+            node("Conv", &["x", "w1"], "c1", &[("pads", &[1, 1, 1, 1]), ("strides", &[1, 1]), ("dilations", &[1, 1])]),
             node("Relu", &["c1"], tap, &[]),
-            node("Conv", &[tap, "w2"], "c2", &[("pads", &[1, 1, 1, 1]), ("strides", &[1, 1])]),
+            node("Conv", &[tap, "w2"], "c2", &[("pads", &[1, 1, 1, 1]), ("strides", &[1, 1]), ("dilations", &[1, 1])]),
             node("Relu", &["c2"], "r2", &[]),
             node("GlobalAveragePool", &["r2"], "p", &[]),
             node("Flatten", &["p"], "f", &[]),

@@ -331,7 +331,7 @@ pub(crate) fn models_for_stream(
     let mut of_channels = vec![0; channels];
     for _ in 0..2 {
         let sums = sums_of(quantizer, channels, &model(&of_subbands, &none), chunks, scratch);
-        for (subband, cells) in sums.chunks_exact(channels).enumerate() {
+        for (subband, cells) in sums.chunks_exact(channels.max(1)).enumerate() {
             let step = offset_of(cells);
             if subband == 0 {
                 let apart = |cell| (offset_of(std::slice::from_ref(cell)) - step) * COARSE;
