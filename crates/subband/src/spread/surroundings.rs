@@ -269,7 +269,7 @@ mod tests {
         // A power of two is exact; between them the mantissa counts linearly.
         assert_eq!([1.0, 2.0, 0.5, 3.0, 1e9, 1e-9].map(|step| scale(1.0, step)), [16, 32, 8, 48, 65_536, 0]);
         assert_eq!(scale(1.5, 3.0), 32);
-        assert_eq!(scale(1.5, 2.0), 20);
+        assert_eq!(scale(1.5, 2.0), 24);
     }
 
     #[test]
