@@ -18,6 +18,8 @@ pub(crate) struct Measures {
     kl: f64,
     cosine: f64,
     squared_error: f64,
+    /// Sum of the squares of the outputs without the codec.
+    energy: f64,
     values: u64,
     low: f64,
     high: f64,
@@ -109,6 +111,7 @@ impl Measures {
             self.high = if self.values == 0 { a } else { self.high.max(a) };
             self.values += 1;
         }
+        self.energy += aa;
         self.cosine += if aa == 0.0 && bb == 0.0 { 1.0 } else { dot / (aa * bb).sqrt().max(f64::MIN_POSITIVE) };
         self.kl += kl / places as f64;
         self.agreement += agree as f64 / places as f64;
@@ -134,6 +137,11 @@ impl Measures {
     /// Mean squared error of the outputs.
     pub fn mse(&self) -> f64 {
         self.squared_error / self.values.max(1) as f64
+    }
+
+    /// Squared error of the outputs in proportion to them.
+    pub fn relative_error(&self) -> f64 {
+        self.squared_error / self.energy.max(f64::MIN_POSITIVE)
     }
 
     /// Mean divergence of the outputs, in nats.

@@ -71,13 +71,7 @@ pub fn model(batch: Option<i64>) -> Vec<u8> {
     let mut weight = |name: &str, dims: &[usize], scale: f32| {
         let seed = name.bytes().fold(7u32, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let values = noise(seed, dims.iter().product()).into_iter().map(|value| scale * value);
-        graph.initializer.push(TensorProto {
-            name: Some(name.to_owned()),
-            dims: dims.iter().map(|&size| size as i64).collect(),
-            data_type: Some(DataType::FLOAT),
-            raw_data: Some(values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into()),
-            ..TensorProto::default()
-        });
+        graph.initializer.push(tensor(name, dims, values.collect()));
     };
     weight("w0", &[16, 3, 3, 3], 0.5);
     weight("b0", &[16], 0.2);
@@ -86,9 +80,9 @@ pub fn model(batch: Option<i64>) -> Vec<u8> {
     }
     weight("b1", &[16], 0.2);
     weight("b2", &[16], 0.2);
-    // Large, so that answers depend on small errors.
-    weight("w3", &[CLASSES, 16, 3, 3], 10.0);
-    weight("b3", &[CLASSES], 0.1);
+    weight("w3", &[CLASSES, 16, 3, 3], 1.0);
+    // So that every class is the answer to some inputs.
+    graph.initializer.push(tensor("b3", &[CLASSES], vec![-8.7, 7.1, -1.1, 20.9]));
     let axes = INPUT.map(|size| size as i64);
     graph.input.push(port("x", &[batch, Some(axes[0]), Some(axes[1]), Some(axes[2])]));
     graph.output.push(port("logits", &[batch, Some(CLASSES as i64)]));
@@ -96,6 +90,16 @@ pub fn model(batch: Option<i64>) -> Vec<u8> {
     let model =
         ModelProto { ir_version: Some(7), opset_import: vec![opset], graph: Some(graph), ..ModelProto::default() };
     model.write_buf().unwrap()
+}
+
+fn tensor(name: &str, dims: &[usize], values: Vec<f32>) -> TensorProto {
+    TensorProto {
+        name: Some(name.to_owned()),
+        dims: dims.iter().map(|&size| size as i64).collect(),
+        data_type: Some(DataType::FLOAT),
+        raw_data: Some(values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into()),
+        ..TensorProto::default()
+    }
 }
 
 fn ints(name: &str, values: &[i64]) -> AttributeProto {
