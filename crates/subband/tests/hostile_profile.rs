@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use subband::{Effort, ErrorKind, Limits, Profile, Scratch, TapCodec};
 
-const GOLDEN: [&[u8]; 3] = [
+const GOLDEN: [&[u8]; 4] = [
     include_bytes!("golden/v1/profile.sbp"),
     include_bytes!("golden/v2/profile.sbp"),
     include_bytes!("golden/v3/profile.sbp"),
+    include_bytes!("golden/v4/profile.sbp"),
 ];
 
 fn limits() -> Limits {
@@ -100,7 +101,7 @@ fn mutate(bytes: &mut Vec<u8>, state: &mut u64) {
                 bytes.drain(at.min(end)..end);
             }
             _ => {
-                let other = GOLDEN[below(state, 3)];
+                let other = GOLDEN[below(state, GOLDEN.len())];
                 let start = below(state, other.len());
                 let end = (start + below(state, 200)).min(other.len());
                 let to = at.min(bytes.len());
@@ -117,7 +118,7 @@ fn mutations() {
     let (begun, mut count, mut sound) = (Instant::now(), 0u64, 0u64);
     while begun.elapsed() < Duration::from_secs(seconds) {
         let mut state = seed.wrapping_mul(1 << 40).wrapping_add(count);
-        let mut bytes = GOLDEN[(count % 3) as usize].to_vec();
+        let mut bytes = GOLDEN[count as usize % GOLDEN.len()].to_vec();
         mutate(&mut bytes, &mut state);
         let bytes = mended(&bytes);
         let outcome = std::panic::catch_unwind(|| read(&bytes));

@@ -128,18 +128,25 @@ fn write_rows(rows: &[Row], unit: i16, writer: &mut BitWriter) {
     write_numbers(rows.as_flattened(), unit, writer);
 }
 
-/// The order of the exp-Golomb code that suits the numbers best, then each, in units of `unit`.
-fn write_numbers(numbers: &[i16], unit: i16, writer: &mut BitWriter) {
-    let zigzag = |number: i16| {
-        let number = i32::from(number / unit);
-        if number < 0 { (-2 * number - 1) as u32 } else { 2 * number as u32 }
-    };
+fn zigzag(number: i16) -> u32 {
+    let number = i32::from(number);
+    if number < 0 { (-2 * number - 1) as u32 } else { 2 * number as u32 }
+}
+
+/// The order of the exp-Golomb code that takes fewest bits for zigzag numbers, the lowest of several.
+fn best_order(numbers: impl Iterator<Item = u32> + Clone) -> u32 {
     let bits = |order: u32| -> u64 {
-        numbers.iter().map(|&n| u64::from(2 * ((zigzag(n) + (1 << order)).ilog2() - order) + 1 + order)).sum()
+        numbers.clone().map(|n| u64::from(2 * ((n + (1 << order)).ilog2() - order) + 1 + order)).sum()
     };
-    let order = (0..16).min_by_key(|&order| bits(order)).unwrap_or(0);
+    (0..16).min_by_key(|&order| bits(order)).unwrap_or(0)
+}
+
+/// The order that suits the numbers best, then each, in units of `unit`.
+fn write_numbers(numbers: &[i16], unit: i16, writer: &mut BitWriter) {
+    let zigzags = numbers.iter().map(|&number| zigzag(number / unit));
+    let order = best_order(zigzags.clone());
     writer.write(order, 4);
-    numbers.iter().for_each(|&number| writer.write_exp_golomb(zigzag(number), order));
+    zigzags.for_each(|number| writer.write_exp_golomb(number, order));
 }
 
 fn read_rows(reader: &mut BitReader, rows: usize, unit: i16) -> Result<Vec<Row>> {
@@ -154,12 +161,16 @@ fn read_numbers(reader: &mut BitReader, count: usize, largest: i16) -> Result<Ve
     // Grows as the bits come, since the sizes may be lies.
     let mut numbers = Vec::new();
     for _ in 0..count {
-        let zigzag = reader.read_exp_golomb(order)?;
-        let magnitude = zigzag / 2 + zigzag % 2;
+        let number = reader.read_exp_golomb(order)?;
+        let magnitude = number / 2 + number % 2;
         if magnitude > largest as u32 {
             return Err(Error::corrupt(format!("a mixing model has a weight of {magnitude}: at most {largest}")));
         }
-        numbers.push(if zigzag % 2 == 1 { -(magnitude as i16) } else { magnitude as i16 });
+        numbers.push(if number % 2 == 1 { -(magnitude as i16) } else { magnitude as i16 });
+    }
+    // One way to write a model, so that a profile that is read and written is the same.
+    if order != best_order(numbers.iter().map(|&number| zigzag(number))) {
+        return Err(Error::corrupt(format!("weights of a mixing model are in a code of order {order}")));
     }
     Ok(numbers)
 }
