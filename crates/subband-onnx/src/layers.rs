@@ -256,10 +256,15 @@ mod tests {
                     "Conv",
                     &["r1", "w2"],
                     "c2",
-                    vec![int("group", 8), ints("strides", &[2, 2]), ints("dilations", &[1, 1])],
+                    vec![int("group", 8), ints("pads", &[0; 4]), ints("strides", &[2, 2]), ints("dilations", &[1, 1])],
                 ),
                 node("Relu", &["c2"], "r2", vec![]),
-                node("ConvTranspose", &["r2", "w3"], "t", vec![ints("strides", &[2, 2]), ints("dilations", &[1, 1])]),
+                node(
+                    "ConvTranspose",
+                    &["r2", "w3"],
+                    "t",
+                    vec![ints("pads", &[0; 4]), ints("strides", &[2, 2]), ints("dilations", &[1, 1])],
+                ),
                 node("Add", &["t", "r1"], "sum", vec![]),
                 node("GlobalAveragePool", &["sum"], "pooled", vec![]),
                 node("Flatten", &["pooled"], "flat", vec![]),
@@ -292,7 +297,8 @@ mod tests {
             [
                 ("r1", 8 * 64 * 27, 8 * 27 + 8, "x".to_owned()),
                 ("r2", 8 * 16 * 4, 32, "r1".to_owned()),
-                ("sum", 8 * 16 * 8 * 4, 256, "r1 r2".to_owned()),
+                ("t", 8 * 16 * 8 * 4, 256, "r2".to_owned()),
+                ("sum", 0, 0, "t r1".to_owned()),
                 ("pooled", 0, 0, "sum".to_owned()),
                 ("y", 80, 80, "pooled".to_owned()),
             ]
