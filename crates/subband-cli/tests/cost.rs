@@ -56,19 +56,7 @@ fn an_onnx_model_with_an_evaluation_and_a_page() {
     let folder = Folder::new();
     folder.write("net.onnx", &onnx::small(hostile));
     folder.write("in.npy", &npy_f32(&[6, 3, 16, 16], &map(&[6, 3, 16, 16])));
-    folder.ok(&[
-        "calibrate",
-        "--model",
-        "net.onnx",
-        "--data",
-        "in.npy",
-        "--taps",
-        "relu",
-        "--levels",
-        "2",
-        "-o",
-        "p.sbp",
-    ]);
+    folder.calibrate_small("2");
     folder.ok(&["eval", "--model", "net.onnx", "--data", "in.npy", "--profile", "p.sbp", "--json", "eval.json"]);
     let with = ["cost", "net.onnx", "--profile", "p.sbp"];
     let given = json(&folder, &[&with[..], &["--eval", "eval.json"]].concat());

@@ -8,19 +8,7 @@ fn folder() -> Folder {
     let folder = Folder::new();
     folder.write("net.onnx", &onnx::small("r1"));
     folder.write("in.npy", &npy_f32(&[3, 3, 16, 16], &map(&[3, 3, 16, 16])));
-    folder.ok(&[
-        "calibrate",
-        "--model",
-        "net.onnx",
-        "--data",
-        "in.npy",
-        "--taps",
-        "relu",
-        "--levels",
-        "1",
-        "-o",
-        "p.sbp",
-    ]);
+    folder.calibrate_small("1");
     folder
 }
 

@@ -39,7 +39,7 @@ fn an_onnx_model_has_a_page_with_pictures() {
     folder.write("net.onnx", &onnx::small(HOSTILE));
     folder.write("in.npy", &npy_f32(&[3, 3, 16, 16], &map(&[3, 3, 16, 16])));
     let model = ["--model", "net.onnx", "--data", "in.npy"];
-    folder.ok(&[&["calibrate"], &model[..], &["--taps", "relu", "--levels", "2", "-o", "p.sbp"]].concat());
+    folder.calibrate_small("2");
     let eval =
         |more: &[&'static str]| [&["eval", "--profile", "p.sbp", "--report", "page.html"], &model[..], more].concat();
     folder.ok(&eval(&["--pictures", "all", "--picture-image", "2"]));

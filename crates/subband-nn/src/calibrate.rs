@@ -298,6 +298,11 @@ pub(crate) fn batch_size(network: &Network) -> usize {
     if network.kind().is_imagenet() { 10 } else { 100 }
 }
 
+/// The same where no map is kept.
+pub(crate) fn large_batch_size(network: &Network) -> usize {
+    if network.kind().is_imagenet() { batch_size(network) } else { 250 }
+}
+
 impl fmt::Display for StepRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,6 +15,7 @@ mod magnitude;
 mod magnitude_table;
 mod order_zero;
 mod rans;
+mod signed;
 mod symbol;
 
 pub(crate) use activity::{ActivityModel, BINS, MagnitudeRows, NEIGHBOUR_CAP, NEIGHBOURS, Places};
@@ -28,13 +29,14 @@ pub(crate) use frequency_table::FrequencyTable;
 pub(crate) use histogram::Histogram;
 pub(crate) use level::{level, signed_level};
 pub(crate) use log2::{COST_BITS, log2};
-pub(crate) use magnitude::{CLASSES, FIRST_MAGNITUDES, class, read_rest, rest_bits, write_rest};
+pub(crate) use magnitude::{CLASSES, FIRST_MAGNITUDES, class, read_magnitude, rest_bits, write_rest};
 pub(crate) use magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 pub(crate) use order_zero::OrderZero;
 pub(crate) use rans::{
     DecodeTables, EncodeMagnitudes, EncodeSymbols, LANE_SHIFT, LaneDecoder, MAX_LANE_BITS, RansDecoder, RansEncoder,
     Run, encode_magnitudes, encode_table, lane_bits_for, many_lane_bits_for,
 };
+pub(crate) use signed::{best_order, read_signed, write_signed};
 pub(crate) use symbol::{
     ESCAPE, FIRST_WITH_RAW_BITS, MAX_MAGNITUDE, TOKENS, index_from_raw, raw_bits, raw_value, token,
 };

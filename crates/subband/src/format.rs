@@ -15,6 +15,8 @@ mod mixing_chunk;
 mod packet;
 mod payload;
 mod spread_chunk;
+#[cfg(test)]
+mod test_chunks;
 
 pub(crate) use bytes::{ByteReader, put_f32, put_string, put_varint};
 pub(crate) use chunk_coder::{ChunkCoder, ChunkScratch, EntropyModel, PayloadKind};

@@ -22,6 +22,7 @@ mod model;
 mod surroundings;
 mod walk;
 
+pub(crate) use builtin::tables as built_in_tables;
 pub(crate) use fit::{KeptMaps, SpreadCounts, models_for_stream};
 pub(crate) use model::{INPUTS, SIGN_BINS, SIGN_SHARE_BITS, SpreadModel};
 pub(crate) use walk::{SpreadScratch, SpreadWalk, sign_context};

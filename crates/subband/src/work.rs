@@ -52,6 +52,13 @@ pub struct TapWork {
     pub table_bytes: u64,
 }
 
+impl TapWork {
+    /// Bytes of the line buffer, of f32.
+    pub fn line_buffer_bytes(&self) -> u64 {
+        4 * self.line_buffer_values
+    }
+}
+
 impl TapProfile {
     /// What coding a map takes with an effort, or the best that the tap has for it.
     pub fn work(&self, effort: Effort) -> TapWork {

@@ -121,7 +121,7 @@ fn taps(cost: &Cost) -> String {
             quantize,
             encode,
             decode,
-            figure(tap.work.map(|work| 4 * work.line_buffer_values)),
+            figure(tap.work.as_ref().map(TapWork::line_buffer_bytes)),
             figure(tap.work.map(|work| work.plane_bytes)),
             figure(tap.work.map(|work| work.table_bytes)),
             tap.measured_bytes.map_or("not measured".into(), bytes),

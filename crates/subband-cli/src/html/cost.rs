@@ -1,6 +1,7 @@
 //! The page of `subband cost`.
 
 use anyhow::Result;
+use subband::TapWork;
 
 use super::page::{Block, Cell, Page, Section, Table};
 use crate::cost::{self, Cost, Estimate, Run, bound, bytes, joules, seconds};
@@ -167,7 +168,7 @@ fn taps(cost: &Cost) -> Table {
         let work = tap.work.as_ref();
         row.extend(work.map_or_else(Default::default, cost::per_value).map(Cell::text));
         let buffer = |bytes: Option<u64>| bytes.map_or_else(|| Cell::text(""), count);
-        row.push(buffer(work.map(|work| 4 * work.line_buffer_values)));
+        row.push(buffer(work.map(TapWork::line_buffer_bytes)));
         row.push(buffer(work.map(|work| work.plane_bytes)));
         row.push(buffer(work.map(|work| work.table_bytes)));
         match tap.measured_bytes {

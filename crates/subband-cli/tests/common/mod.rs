@@ -64,6 +64,12 @@ impl Folder {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Calibrates `p.sbp` for the ReLU outputs of `net.onnx` on `in.npy`.
+    pub fn calibrate_small(&self, levels: &str) {
+        let inputs = ["--model", "net.onnx", "--data", "in.npy"];
+        self.ok(&[&["calibrate"], &inputs[..], &["--taps", "relu", "--levels", levels, "-o", "p.sbp"]].concat());
+    }
+
     /// Runs the binary, which has to end with `status` and one line on standard error, and gives that line.
     pub fn fails<S: AsRef<OsStr>>(&self, status: i32, args: &[S]) -> String {
         let output = self.run(args);

@@ -5,7 +5,7 @@ use subband::Profile;
 use super::codec_layer::{CodecLayer, LayerRates};
 use super::config::{CodecConfig, RetrainConfig};
 use super::selection::SelectionMethod;
-use crate::calibrate::{TapCoding, TapStatistics, batch_size, measure, profile_for, thesis_step};
+use crate::calibrate::{TapCoding, TapStatistics, large_batch_size, measure, profile_for, thesis_step};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::evaluate::bits_per_value;
@@ -217,7 +217,7 @@ fn finest_energies(
     }
     let settings = QuantizeSettings { rounding: 0.5, reconstruction: 0.0, ..codec.settings() };
     let mut energies: Vec<Vec<f64>> = sites.iter().map(|site| vec![0.0; site.shape[0]]).collect();
-    for batch in data.batches(if network.kind().is_imagenet() { batch_size(network) } else { 250 }) {
+    for batch in data.batches(large_batch_size(network)) {
         let batch = batch?;
         network.forward_tapped(network.input(&batch), &mut |here, map| {
             let Some(tap) = sites.iter().position(|site| site.name == here.name) else {

@@ -11,7 +11,7 @@ use super::checkpoint::{RunFolder, State};
 use super::config::TrainConfig;
 use super::metrics::{EpochMetrics, RateMetrics};
 use super::optimizer::Sgd;
-use crate::calibrate::batch_size;
+use crate::calibrate::large_batch_size;
 use crate::data::{Batch, Cifar10, Dataset, Prefetch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::network::Network;
@@ -310,8 +310,7 @@ pub(crate) fn validate(network: &Network, data: &Dataset, codec: Option<&CodecIn
     let device = network.device();
     let loss_of = CrossEntropyLossConfig::new().init(device);
     let (mut right, mut seen, mut loss) = (0, 0, 0.0);
-    let size = if network.kind().is_imagenet() { batch_size(network) } else { 250 };
-    for batch in data.batches(size) {
+    for batch in data.batches(large_batch_size(network)) {
         let batch = batch?;
         if batch.is_empty() {
             continue;

@@ -4,6 +4,7 @@
 use super::bit_io::{BitReader, BitWriter};
 use super::histogram::Histogram;
 use super::log2::{COST_BITS, log2};
+use super::signed::{read_signed, write_signed};
 use super::symbol::{ESCAPE, TOKENS};
 use crate::error::{Error, Result};
 
@@ -124,7 +125,7 @@ impl FrequencyTable {
                 frequency => LEVELS.binary_search(&frequency).expect("frequencies are on the grid") as i32 + 1,
             };
             let residual = codes[token] - predicted(&codes, token);
-            writer.write_exp_golomb(((residual << 1) ^ (residual >> 31)) as u32, RESIDUAL_ORDER);
+            write_signed(residual, RESIDUAL_ORDER, writer);
         }
     }
 
@@ -142,9 +143,7 @@ impl FrequencyTable {
                 codes[token] = LEVELS.len() as i32;
                 continue;
             }
-            let zigzag = reader.read_exp_golomb(RESIDUAL_ORDER)?;
-            let residual = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
-            let code = predicted(&codes, token).saturating_add(residual);
+            let code = predicted(&codes, token).saturating_add(read_signed(reader, RESIDUAL_ORDER)?);
             frequencies[token] = match code {
                 0 => 0,
                 1.. if code as usize <= LEVELS.len() => LEVELS[code as usize - 1],

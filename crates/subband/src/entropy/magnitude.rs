@@ -11,7 +11,8 @@
 //! Sixteen classes, so that the starts of a table fill one vector register and a class is found by comparing with all.
 
 use super::bit_io::{BitReader, BitWriter};
-use crate::error::Result;
+use super::symbol::MAX_MAGNITUDE;
+use crate::error::{Error, Result};
 
 /// Number of classes.
 pub(crate) const CLASSES: usize = 16;
@@ -46,15 +47,21 @@ pub(crate) fn write_rest(magnitude: u32, class: u8, writer: &mut BitWriter) {
     }
 }
 
-/// Reads what the class leaves open. Returns the magnitude, which may be beyond the largest of an index.
+/// Reads what the class leaves open. Returns the magnitude, at most [`MAX_MAGNITUDE`].
 #[inline]
-pub(crate) fn read_rest(class: u8, reader: &mut BitReader) -> Result<u32> {
+pub(crate) fn read_magnitude(class: u8, reader: &mut BitReader) -> Result<u32> {
     let first = FIRST_MAGNITUDES[class as usize];
-    Ok(match class as usize {
-        ..8 => first,
-        15 => first.saturating_add(reader.read_exp_golomb(LAST_ORDER)?),
-        class => first + reader.read(RAW_BITS[class])?,
-    })
+    match class as usize {
+        ..8 => Ok(first),
+        15 => {
+            let magnitude = first.saturating_add(reader.read_exp_golomb(LAST_ORDER)?);
+            if magnitude > MAX_MAGNITUDE {
+                return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
+            }
+            Ok(magnitude)
+        }
+        class => Ok(first + reader.read(RAW_BITS[class])?),
+    }
 }
 
 /// Raw bits of a magnitude, without its sign.
@@ -67,8 +74,8 @@ pub(crate) fn rest_bits(magnitude: u32, class: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::symbol::MAX_MAGNITUDE;
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn classes_begin_where_they_should() {
@@ -94,8 +101,19 @@ mod tests {
         assert_eq!(bytes.len(), bits.div_ceil(8) as usize);
         let mut reader = BitReader::new(&bytes);
         for magnitude in magnitudes {
-            assert_eq!(read_rest(class(magnitude), &mut reader).unwrap(), magnitude);
+            assert_eq!(read_magnitude(class(magnitude), &mut reader).unwrap(), magnitude);
         }
         assert_eq!(reader.finish().unwrap(), bytes.len());
+    }
+
+    #[test]
+    fn magnitudes_beyond_the_largest_are_errors() {
+        for beyond in [1, 1 << 30] {
+            let mut writer = BitWriter::default();
+            write_rest(MAX_MAGNITUDE + beyond, 15, &mut writer);
+            let bytes = writer.finish().to_vec();
+            let error = read_magnitude(15, &mut BitReader::new(&bytes)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{beyond}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::signed::zigzag;
+
 /// Indices up to this zigzag number are counted in an array, rarer ones in a map.
 const DENSE: usize = 4096;
 
@@ -14,7 +16,7 @@ pub(crate) struct OrderZero {
 
 #[derive(Clone, Debug, Default)]
 struct Counts {
-    /// By zigzag number: 0, -1, 1, -2, 2 are 0 to 4. Only as long as the largest one met.
+    /// By zigzag number. Only as long as the largest one met.
     dense: Vec<u64>,
     rare: BTreeMap<u32, u64>,
 }
@@ -27,7 +29,7 @@ impl OrderZero {
     pub fn count(&mut self, subband: usize, channel: usize, indices: &[i32]) {
         let counts = &mut self.contexts[subband * self.channels + channel];
         for &index in indices {
-            let zigzag = ((index << 1) ^ (index >> 31)) as u32;
+            let zigzag = zigzag(index);
             let position = zigzag as usize;
             if position < DENSE {
                 if position >= counts.dense.len() {

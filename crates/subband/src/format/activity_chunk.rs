@@ -2,8 +2,8 @@
 
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    ActivityModel, BINS, BitReader, BitWriter, CLASSES, COST_BITS, EncodeMagnitudes, MAX_MAGNITUDE, RansDecoder, class,
-    encode_magnitudes, lane_bits_for, read_rest, rest_bits, write_rest,
+    ActivityModel, BINS, BitReader, BitWriter, CLASSES, COST_BITS, EncodeMagnitudes, RansDecoder, class,
+    encode_magnitudes, lane_bits_for, read_magnitude, rest_bits, write_rest,
 };
 use crate::error::{Error, Result};
 use crate::index_walk::{IndexWalk, WalkScratch, capped};
@@ -126,10 +126,7 @@ pub(crate) fn decode_activity_chunk(
             let class = decoder.decode_magnitude(&tables[table as usize])?;
             let mut index = 0;
             if class > 0 {
-                let magnitude = read_rest(class, &mut raw_reader)?;
-                if magnitude > MAX_MAGNITUDE {
-                    return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
-                }
+                let magnitude = read_magnitude(class, &mut raw_reader)?;
                 position.own[slot] = capped(magnitude);
                 let negative = has_sign && raw_reader.read(1)? == 1;
                 index = if negative { -(magnitude as i32) } else { magnitude as i32 };
@@ -203,50 +200,10 @@ pub(crate) fn trade_activity(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coding::Coding;
     use crate::entropy::{ActivityCounts, Moments, count_moments};
-    use crate::mask::ChannelMask;
-    use crate::quantize::Steps;
-    use crate::wavelet::{Wavelet, subband_count};
+    use crate::format::test_chunks::{indices, quantizer};
+    use crate::wavelet::subband_count;
     use proptest::prelude::*;
-
-    fn quantizer(shape: [usize; 3], levels: u8, mask: bool) -> PlaneQuantizer {
-        let mut coding = Coding::new(Wavelet::Haar, levels, Steps::Uniform(1.0));
-        if mask && levels > 0 {
-            let all = ChannelMask::keep_all(shape[0], levels).unwrap();
-            coding = coding.with_mask((0..shape[0]).step_by(3).fold(all, |mask, channel| mask.drop_level(channel, 1)));
-        }
-        let [channels, height, width] = shape;
-        PlaneQuantizer::new(coding, channels, height, width).unwrap()
-    }
-
-    /// Indices of a channel range, most of them small, from a seed.
-    fn indices(quantizer: &PlaneQuantizer, channels: usize, seed: u64, large: i32) -> IndexBlocks {
-        let layout = &quantizer.layout;
-        let mut indices = IndexBlocks::default();
-        indices.reset(layout, channels);
-        let mut state = seed | 1;
-        for subband in 0..layout.blocks.len() {
-            for channel in 0..channels {
-                let kept = quantizer.coding.keeps(channel, subband);
-                for index in indices.block_mut(layout, subband, channel) {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    let (random, kind) = ((state >> 33) as i32, state >> 58);
-                    *index = match kind {
-                        _ if !kept => 0,
-                        0 => random % large,
-                        1..12 => random % 9,
-                        12..30 => random % 2,
-                        _ => 0,
-                    };
-                    if subband > 0 && random & 64 > 0 {
-                        *index = -*index;
-                    }
-                }
-            }
-        }
-        indices
-    }
 
     fn model(quantizer: &PlaneQuantizer, channels: usize, indices: &IndexBlocks) -> ActivityModel {
         let walk = IndexWalk { quantizer, first_channel: 0, channels };

@@ -1,14 +1,18 @@
 //! The payload of a chunk coded with a spread model (FORMAT.md, "Spread payload").
 
+use std::sync::LazyLock;
+
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
     BitReader, BitWriter, CLASSES, COST_BITS, EncodeSymbols, LANE_SHIFT, LaneDecoder, MAGNITUDE_SCALE_BITS,
-    MAX_MAGNITUDE, RansDecoder, class, log2, read_rest, rest_bits, write_rest,
+    MagnitudeTable, RansDecoder, class, log2, read_magnitude, rest_bits, write_rest,
 };
 use crate::error::{Error, Result};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
-use crate::spread::{BINS, SIGN_BINS, SIGN_SHARE_BITS, SpreadModel, SpreadScratch, SpreadWalk, sign_context};
+use crate::spread::{
+    BINS, SIGN_BINS, SIGN_SHARE_BITS, SpreadModel, SpreadScratch, SpreadWalk, built_in_tables, sign_context,
+};
 
 /// Flag of a payload: indices of the approximation have signs.
 const SIGNED_APPROXIMATION: u8 = 1 << 4;
@@ -32,13 +36,31 @@ pub(crate) struct PreparedSpread {
     sign_costs: Vec<[u32; 2]>,
 }
 
-impl PreparedSpread {
-    pub fn new(model: SpreadModel) -> Self {
-        let tables = model.tables();
+/// What encoding and costs look up of classes.
+#[derive(Clone)]
+struct ClassSymbols {
+    symbols: EncodeSymbols,
+    costs: Vec<[u32; CLASSES]>,
+}
+
+/// Of the built-in tables, which most streams use: preparing them takes longer than coding a small map.
+static BUILT_IN: LazyLock<ClassSymbols> = LazyLock::new(|| ClassSymbols::new(built_in_tables()));
+
+impl ClassSymbols {
+    fn new(tables: &[MagnitudeTable]) -> Self {
         let mut symbols = EncodeSymbols::default();
         for table in tables {
             (0..CLASSES as u8).for_each(|class| symbols.push(table.frequency(class), table.start(class)));
         }
+        ClassSymbols { symbols, costs: tables.iter().map(MagnitudeTable::costs).collect() }
+    }
+}
+
+impl PreparedSpread {
+    pub fn new(model: SpreadModel) -> Self {
+        let tables = model.tables();
+        let ClassSymbols { mut symbols, costs } =
+            if model.has_built_in_tables() { BUILT_IN.clone() } else { ClassSymbols::new(tables) };
         let mut sign_costs = Vec::new();
         for subband in 1..model.subbands() {
             for &share in model.signs(subband) {
@@ -55,7 +77,6 @@ impl PreparedSpread {
             (tables[usize::from(table)].start(1) as u16, table)
         };
         let bins = (0..model.subbands()).map(|subband| std::array::from_fn(|at| bin(subband, at))).collect();
-        let costs = tables.iter().map(|table| table.costs()).collect();
         PreparedSpread { bins, costs, symbols, sign_costs, model }
     }
 
@@ -204,10 +225,7 @@ impl Decoding<'_> {
                 let table = &tables[usize::from(table)];
                 let class = table.class_at(share);
                 decoder.advance(lane, table.start(class), table.frequency(class))?;
-                let magnitude = read_rest(class, &mut raw_reader)?;
-                if magnitude > MAX_MAGNITUDE {
-                    return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
-                }
+                let magnitude = read_magnitude(class, &mut raw_reader)?;
                 let negative = if place.subband > 0 {
                     let (bin, foretold) = sign_context(place.slopes[slot]);
                     let share = share_of(prepared.model.signs(place.subband)[bin]);
@@ -313,49 +331,9 @@ pub(crate) fn trade_spread(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coding::Coding;
-    use crate::mask::ChannelMask;
-    use crate::quantize::Steps;
+    use crate::format::test_chunks::{indices, quantizer};
     use crate::spread::{KeptMaps, SpreadCounts, models_for_stream};
-    use crate::wavelet::Wavelet;
     use proptest::prelude::*;
-
-    fn quantizer([channels, height, width]: [usize; 3], levels: u8, mask: bool) -> PlaneQuantizer {
-        let mut coding = Coding::new(Wavelet::Haar, levels, Steps::Uniform(1.0));
-        if mask && levels > 0 {
-            let all = ChannelMask::keep_all(channels, levels).unwrap();
-            coding = coding.with_mask((0..channels).step_by(3).fold(all, |mask, channel| mask.drop_level(channel, 1)));
-        }
-        PlaneQuantizer::new(coding, channels, height, width).unwrap()
-    }
-
-    /// Indices, most of them small, from a seed.
-    fn indices(quantizer: &PlaneQuantizer, channels: usize, seed: u64, large: i32) -> IndexBlocks {
-        let layout = &quantizer.layout;
-        let mut indices = IndexBlocks::default();
-        indices.reset(layout, channels);
-        let mut state = seed | 1;
-        for subband in 0..layout.blocks.len() {
-            for channel in 0..channels {
-                let kept = quantizer.coding.keeps(channel, subband);
-                for index in indices.block_mut(layout, subband, channel) {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    let (random, kind) = ((state >> 33) as i32, state >> 58);
-                    *index = match kind {
-                        _ if !kept => 0,
-                        0 => random % large,
-                        1..12 => random % 9,
-                        12..30 => random % 2,
-                        _ => 0,
-                    };
-                    if (subband > 0 || seed.is_multiple_of(3)) && random & 64 > 0 {
-                        *index = -*index;
-                    }
-                }
-            }
-        }
-        indices
-    }
 
     /// A model fitted to the indices as to maps of a tap, and the two of a stream.
     fn models(quantizer: &PlaneQuantizer, channels: usize, indices: &IndexBlocks) -> [SpreadModel; 3] {

@@ -3,7 +3,7 @@
 use super::context::{SUMS, input_counts};
 use super::network::{HIDDEN, Links, Network, NetworkSet, Row};
 use crate::coding::Coding;
-use crate::entropy::{BitReader, BitWriter};
+use crate::entropy::{BitReader, BitWriter, best_order, read_signed, write_signed};
 use crate::error::{Error, Result};
 use crate::quantize::Steps;
 use crate::wavelet::subband_count;
@@ -12,6 +12,8 @@ use crate::wavelet::subband_count;
 const HEADS: [usize; 2] = [24, 14];
 /// Weights are at most this.
 pub(super) const MAX_WEIGHT: i16 = 127;
+/// Bits of the order of the exp-Golomb code of weights.
+const ORDER_BITS: u32 = 4;
 /// Units of weights of the biases by channel and of gains, in units of the sums.
 pub(super) const BIAS_UNIT: i16 = 8;
 pub(super) const GAIN_UNIT: i16 = 256;
@@ -128,25 +130,12 @@ fn write_rows(rows: &[Row], unit: i16, writer: &mut BitWriter) {
     write_numbers(rows.as_flattened(), unit, writer);
 }
 
-fn zigzag(number: i16) -> u32 {
-    let number = i32::from(number);
-    if number < 0 { (-2 * number - 1) as u32 } else { 2 * number as u32 }
-}
-
-/// The order of the exp-Golomb code that takes fewest bits for zigzag numbers, the lowest of several.
-fn best_order(numbers: impl Iterator<Item = u32> + Clone) -> u32 {
-    let bits = |order: u32| -> u64 {
-        numbers.clone().map(|n| u64::from(2 * ((n + (1 << order)).ilog2() - order) + 1 + order)).sum()
-    };
-    (0..16).min_by_key(|&order| bits(order)).unwrap_or(0)
-}
-
 /// The order that suits the numbers best, then each, in units of `unit`.
 fn write_numbers(numbers: &[i16], unit: i16, writer: &mut BitWriter) {
-    let zigzags = numbers.iter().map(|&number| zigzag(number / unit));
-    let order = best_order(zigzags.clone());
-    writer.write(order, 4);
-    zigzags.for_each(|number| writer.write_exp_golomb(number, order));
+    let numbers = numbers.iter().map(|&number| i32::from(number / unit));
+    let order = best_order(numbers.clone(), 1 << ORDER_BITS);
+    writer.write(order, ORDER_BITS);
+    numbers.for_each(|number| write_signed(number, order, writer));
 }
 
 fn read_rows(reader: &mut BitReader, rows: usize, unit: i16) -> Result<Vec<Row>> {
@@ -157,19 +146,18 @@ fn read_rows(reader: &mut BitReader, rows: usize, unit: i16) -> Result<Vec<Row>>
 
 /// Numbers of at most `largest` in magnitude.
 fn read_numbers(reader: &mut BitReader, count: usize, largest: i16) -> Result<Vec<i16>> {
-    let order = reader.read(4)?;
+    let order = reader.read(ORDER_BITS)?;
     // Grows as the bits come, since the sizes may be lies.
     let mut numbers = Vec::new();
     for _ in 0..count {
-        let number = reader.read_exp_golomb(order)?;
-        let magnitude = number / 2 + number % 2;
-        if magnitude > largest as u32 {
-            return Err(Error::corrupt(format!("a mixing model has a weight of {magnitude}: at most {largest}")));
+        let number = read_signed(reader, order)?;
+        if number.unsigned_abs() > largest as u32 {
+            return Err(Error::corrupt(format!("a mixing model has a weight of {number}: at most {largest}")));
         }
-        numbers.push(if number % 2 == 1 { -(magnitude as i16) } else { magnitude as i16 });
+        numbers.push(number as i16);
     }
     // One way to write a model, so that a profile that is read and written is the same.
-    if order != best_order(numbers.iter().map(|&number| zigzag(number))) {
+    if order != best_order(numbers.iter().map(|&number| number.into()), 1 << ORDER_BITS) {
         return Err(Error::corrupt(format!("weights of a mixing model are in a code of order {order}")));
     }
     Ok(numbers)

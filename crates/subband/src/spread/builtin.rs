@@ -48,8 +48,8 @@ pub(super) fn weights(subbands: usize) -> Weights {
     }
 }
 
-/// One a bin.
-pub(super) fn tables() -> &'static [MagnitudeTable] {
+/// The built-in tables, one a bin.
+pub(crate) fn tables() -> &'static [MagnitudeTable] {
     static TABLES: LazyLock<Vec<MagnitudeTable>> = LazyLock::new(|| (0..BINS).map(table).collect());
     &TABLES
 }

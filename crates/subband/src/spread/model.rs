@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::builtin;
 use super::{BINS, surroundings::orientation};
-use crate::entropy::{BitReader, BitWriter, MagnitudeTable, bits_for};
+use crate::entropy::{BitReader, BitWriter, MagnitudeTable, best_order, bits_for, read_signed, write_signed};
 use crate::error::{Error, Result};
 
 /// What an estimate looks at: left and above; the subbands one and two before; three parents; the height; two slopes.
@@ -24,6 +24,8 @@ pub(super) const COARSE: i16 = 16;
 pub(super) const CHANNEL_COARSE: i16 = 128;
 /// Such offsets are this at most.
 pub(super) const MAX_COARSE: i16 = 255;
+/// Bits of the order of the exp-Golomb code of such offsets.
+const ORDER_BITS: u32 = 3;
 /// Most offsets of a model, which may take no bytes.
 const MAX_OFFSETS: usize = 1 << 22;
 /// Levels are below this.
@@ -127,6 +129,10 @@ impl SpreadModel {
     /// All tables.
     pub fn tables(&self) -> &[MagnitudeTable] {
         self.tables.as_ref().map_or_else(|| builtin::tables(), |own| &own.tables)
+    }
+
+    pub fn has_built_in_tables(&self) -> bool {
+        self.tables.is_none()
     }
 
     /// Number of the table of a bin of a subband.
@@ -258,35 +264,25 @@ fn read_tables(reader: &mut BitReader, subbands: usize, count: usize) -> Result<
     Ok(Tables { table_of, tables })
 }
 
-fn zigzag(number: i16) -> u32 {
-    ((i32::from(number) << 1) ^ (i32::from(number) >> 31)) as u32
-}
-
-/// The order of the exp-Golomb code that takes fewest bits, the lowest of several.
-fn best_order(numbers: &[i16]) -> u32 {
-    let bits = |order: u32| numbers.iter().map(|&n| 2 * (zigzag(n) + (1 << order)).ilog2() + 1 - order).sum::<u32>();
-    (0..8).min_by_key(|&order| bits(order)).expect("there are orders")
-}
-
-/// Zigzag numbers in exp-Golomb code, of the order that takes fewest bits.
+/// Numbers in exp-Golomb code, of the order that takes fewest bits.
 fn write_numbers(numbers: &[i16], writer: &mut BitWriter) {
-    let order = best_order(numbers);
-    writer.write(order, 3);
-    numbers.iter().for_each(|&number| writer.write_exp_golomb(zigzag(number), order));
+    let numbers = numbers.iter().map(|&number| i32::from(number));
+    let order = best_order(numbers.clone(), 1 << ORDER_BITS);
+    writer.write(order, ORDER_BITS);
+    numbers.for_each(|number| write_signed(number, order, writer));
 }
 
 fn read_numbers(reader: &mut BitReader, count: usize) -> Result<Vec<i16>> {
-    let order = reader.read(3)?;
+    let order = reader.read(ORDER_BITS)?;
     let mut numbers = Vec::new();
     for _ in 0..count {
-        let zigzag = reader.read_exp_golomb(order)?;
-        let number = (zigzag >> 1) as i32 ^ -((zigzag & 1) as i32);
-        if number.abs() > i32::from(MAX_COARSE) {
+        let number = read_signed(reader, order)?;
+        if number.unsigned_abs() > MAX_COARSE as u32 {
             return Err(Error::corrupt(format!("a spread model has the offset {number}")));
         }
         numbers.push(number as i16);
     }
-    if order != best_order(&numbers) {
+    if order != best_order(numbers.iter().map(|&number| number.into()), 1 << ORDER_BITS) {
         return Err(Error::corrupt(format!("offsets of a spread model are in a code of order {order}")));
     }
     Ok(numbers)
