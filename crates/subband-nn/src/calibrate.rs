@@ -226,16 +226,17 @@ pub(crate) fn profile_for(
     count::fit_and_count(network, data, codings, Effort::Default, progress)?.into_profile(network)
 }
 
-/// A profile with the codings of `profile` and everything else made anew from `images` training images, for efforts up to
-/// `effort`.
+/// A profile with the codings of `profile`, its steps times `step_factor`, and everything else made anew from `images`
+/// training images, for efforts up to `effort`.
 ///
 /// # Errors
-/// `InvalidArgument` for a profile of another network, images of another shape than the network's, an empty data set;
+/// `Codec` for steps that leave their range; `InvalidArgument` for a profile of another network, images of another shape than the network's, an empty data set;
 /// `NonFinite` for a map with a NaN or infinity; `Data` from reading the images.
 pub fn recalibrate(
     network: &Network,
     train: &Dataset,
     profile: &Profile,
+    step_factor: f32,
     images: usize,
     effort: Effort,
     progress: &mut dyn Progress,
@@ -251,7 +252,9 @@ pub fn recalibrate(
                 network.kind()
             )));
         }
-        codings.push(TapCoding { name: tap.name().into(), shape: tap.shape(), coding: tap.coding().clone() });
+        let mut coding = tap.coding().clone();
+        coding.steps = coding.steps.scaled(step_factor);
+        codings.push(TapCoding { name: tap.name().into(), shape: tap.shape(), coding });
     }
     let profile =
         count::fit_and_count(&network, &train.spread(images), &codings, effort, progress)?.into_profile(&network)?;

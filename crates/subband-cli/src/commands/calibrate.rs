@@ -84,7 +84,7 @@ pub struct Args {
     held_out: Option<PathBuf>,
 
     /// Keep taps, transforms, steps and masks of this profile, such as a retrained network's, and make the rest anew
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "taps", "wavelet", "levels", "step_scale", "preset",
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "taps", "wavelet", "levels", "preset",
         "bits", "target_drop", "rounding", "reconstruction", "held_out", "held_out_images"])]
     from_profile: Option<PathBuf>,
 
@@ -108,7 +108,8 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct RuleArgs {
-    /// Step of a tap, in standard deviations of its values [default: 0.5]
+    /// Step of a tap, in standard deviations of its values [default: 0.5]; with --from-profile, in steps of that profile
+    /// [default: 1]
     #[arg(long, value_name = "K", value_parser = args::positive::<f64>)]
     step_scale: Option<f64>,
 
@@ -178,11 +179,14 @@ fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
     let train = args.network.images(source.kind, Part::Train)?;
     let images = args.images.map_or(CalibrateConfig::default().images, |n| n as usize);
     let mut bars = Bars::new(ui.quiet);
-    let made = args.threads.run(|| Ok(recalibrate(&network, &train, &profile, images, args.effort, &mut bars)?))?;
+    let factor = args.rule.step_scale.unwrap_or(1.0) as f32;
+    let made =
+        args.threads.run(|| Ok(recalibrate(&network, &train, &profile, factor, images, args.effort, &mut bars)?))?;
     drop(bars);
     let (bytes, to_stderr) = write(&made, output, args)?;
+    let steps = if factor == 1.0 { String::new() } else { format!(", steps times {factor}") };
     let text = format!(
-        "{}, {} taps of {}, for efforts up to {}{}",
+        "{}, {} taps of {}{steps}, for efforts up to {}{}",
         made.network(),
         made.taps().len(),
         given.display(),
