@@ -33,8 +33,8 @@ pub(crate) use magnitude::{CLASSES, FIRST_MAGNITUDES, class, read_magnitude, res
 pub(crate) use magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 pub(crate) use order_zero::OrderZero;
 pub(crate) use rans::{
-    DecodeTables, EncodeMagnitudes, EncodeSymbols, LANE_SHIFT, LaneDecoder, MAX_LANE_BITS, RansDecoder, RansEncoder,
-    Run, encode_magnitudes, encode_table, lane_bits_for, many_lane_bits_for,
+    DecodeTables, EncodeMagnitudes, EncodeSymbols, LaneDecoder, MAX_LANE_BITS, RansDecoder, RansEncoder, Run,
+    encode_magnitudes, encode_table, lane_bits_for, many_lane_bits_for,
 };
 pub(crate) use signed::{best_order, read_signed, write_signed};
 pub(crate) use symbol::{

@@ -16,6 +16,8 @@ mod quantize;
 mod rans_decode;
 mod rans_encode;
 mod spread;
+mod spread_decode;
+mod spread_encode;
 mod tokens;
 mod vector;
 
@@ -31,8 +33,10 @@ pub(crate) use quantize::{
     QuantizerConstants, clamp_at_zero, count_negative, count_nonzero, dequantize, quantize, survey,
 };
 pub(crate) use rans_decode::{Head, Slots, decode_flat_rounds, decode_rounds};
-pub(crate) use rans_encode::{SPARE_WORDS, TokenTable, encode_flat_rounds, encode_rounds};
+pub(crate) use rans_encode::{SPARE_WORDS, TokenEntry, TokenTable, encode_flat_rounds, encode_rounds};
 pub(crate) use spread::{ApproximationRows, add_levels, add_signed_levels, add_twice, bins_of, refine, shape_of};
+pub(crate) use spread_decode::{ClassShares, Signs, SubbandTables, decode_row};
+pub(crate) use spread_encode::{CodedRows, SubbandSymbols, encode_row, encode_symbols};
 pub(crate) use tokens::{
     count_nonzero_tokens, dequantize_tokens, indices_of, largest_token, quantize_tokens, tokens_of,
 };

@@ -25,7 +25,8 @@ mod walk;
 pub(crate) use builtin::tables as built_in_tables;
 pub(crate) use fit::{KeptMaps, SpreadCounts, models_for_stream};
 pub(crate) use model::{INPUTS, SIGN_BINS, SIGN_SHARE_BITS, SpreadModel};
-pub(crate) use walk::{SpreadScratch, SpreadWalk, sign_context};
+pub(crate) use surroundings::SIGNED_CAP;
+pub(crate) use walk::{Row, SpreadScratch, SpreadWalk, capped, sign_context};
 
 /// Bins of the estimate in each subband.
 pub(crate) const BINS: usize = 128;

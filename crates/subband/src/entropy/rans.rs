@@ -19,7 +19,8 @@ use super::magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 use super::symbol::{ESCAPE, TOKENS};
 use crate::error::{Error, Result};
 use crate::kernel::{
-    Head, Isa, SPARE_WORDS, Slots, TokenTable, decode_flat_rounds, decode_rounds, encode_flat_rounds, encode_rounds,
+    Head, Isa, SPARE_WORDS, Slots, TokenEntry, TokenTable, decode_flat_rounds, decode_rounds, encode_flat_rounds,
+    encode_rounds, encode_symbols,
 };
 
 /// Largest binary logarithm of the number of lanes.
@@ -125,32 +126,35 @@ pub(crate) fn encode_magnitudes(tables: &[EncodeMagnitudes], classes: &[(u8, u8)
 /// Symbols of any tables at the scale of magnitude tables, by number, in the form that encoding looks up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EncodeSymbols {
-    symbols: Vec<EncodeToken>,
+    symbols: Vec<TokenEntry>,
 }
 
 impl EncodeSymbols {
     /// The next number: of the symbol with this share, at least 1 and below the whole.
     pub fn push(&mut self, frequency: u32, start: u32) {
-        self.symbols.push(EncodeToken::new(frequency, start));
+        self.symbols.push(TokenEntry::new(frequency, start, MAGNITUDE_SCALE_BITS));
     }
 
-    /// Codes symbols, each a number below 2^24 with its lane above; appends words and final states to `out`.
-    pub fn encode(&self, coded: &[u32], lane_bits: u32, out: &mut Vec<u8>) {
-        if coded.is_empty() && lane_bits == 0 {
-            return;
+    /// Codes symbols as [`crate::kernel::encode_row`] leaves them for `1 << lane_bits` lanes; appends words and final states
+    /// to `out`. `words` is working memory.
+    pub fn encode(&self, coded: &[u32], lane_bits: u32, words: &mut Vec<u16>, out: &mut Vec<u8>) {
+        match lane_bits {
+            0 if coded.is_empty() => {}
+            0 => self.encode_lanes::<1>(coded, words, out),
+            1 => self.encode_lanes::<2>(coded, words, out),
+            2 => self.encode_lanes::<4>(coded, words, out),
+            _ => unreachable!("more than four lanes make nothing faster"),
         }
-        let mut states = [initial_state(lane_bits); MAX_LANES];
-        for &symbol in coded.iter().rev() {
-            let token = self.symbols[(symbol & LANE_MASK) as usize];
-            token.encode::<MAGNITUDE_SCALE_BITS>(&mut states[(symbol >> LANE_SHIFT) as usize % MAX_LANES], out);
-        }
-        write_states(&states[..1 << lane_bits], out);
+    }
+
+    fn encode_lanes<const LANES: usize>(&self, coded: &[u32], words: &mut Vec<u16>, out: &mut Vec<u8>) {
+        words.resize(words.len().max(coded.len()), 0);
+        let mut states = [initial_state(LANES.ilog2()); LANES];
+        let count = encode_symbols(&self.symbols, coded, &mut states, words);
+        append_words(&words[..count], out);
+        write_states(&states, out);
     }
 }
-
-/// Where the lane of a coded symbol is.
-pub(crate) const LANE_SHIFT: u32 = 24;
-const LANE_MASK: u32 = (1 << LANE_SHIFT) - 1;
 
 /// Appends the final states from the last lane to the first.
 fn write_states(states: &[u32], out: &mut Vec<u8>) {
@@ -302,6 +306,11 @@ impl DecodeTables {
     }
 }
 
+#[cold]
+fn words_end() -> Error {
+    Error::corrupt("the entropy-coded words end too early")
+}
+
 /// Decodes tokens from words.
 #[derive(Debug)]
 pub(crate) struct RansDecoder<'a> {
@@ -334,7 +343,7 @@ impl<'a> RansDecoder<'a> {
     #[inline]
     fn word(&mut self) -> Result<u32> {
         let word = self.end.checked_sub(2).and_then(|at| self.words.get(at..at + 2));
-        let word = word.ok_or_else(|| Error::corrupt("the entropy-coded words end too early"))?;
+        let word = word.ok_or_else(words_end)?;
         self.end -= 2;
         Ok(u32::from(u16::from_le_bytes([word[0], word[1]])))
     }
@@ -445,7 +454,7 @@ impl<'a> RansDecoder<'a> {
     /// Goes on with lanes that are chosen by the caller, of which there must be as many.
     pub fn lanes<const LANES: usize>(self) -> LaneDecoder<'a, LANES> {
         debug_assert_eq!(LANES, 1 << self.lane_bits);
-        LaneDecoder { states: std::array::from_fn(|lane| self.states[lane]), decoder: self }
+        LaneDecoder { states: std::array::from_fn(|lane| self.states[lane]), words: self.words, end: self.end }
     }
 
     /// Ends decoding: all words are read, and every lane is back at its initial state.
@@ -462,7 +471,9 @@ impl<'a> RansDecoder<'a> {
 #[derive(Debug)]
 pub(crate) struct LaneDecoder<'a, const LANES: usize> {
     states: [u32; LANES],
-    decoder: RansDecoder<'a>,
+    words: &'a [u8],
+    /// Bytes before this position are not read yet.
+    end: usize,
 }
 
 impl<const LANES: usize> LaneDecoder<'_, LANES> {
@@ -475,18 +486,23 @@ impl<const LANES: usize> LaneDecoder<'_, LANES> {
     /// Moves a lane on behind a symbol, whose interval holds the slot.
     #[inline(always)]
     pub fn advance(&mut self, lane: usize, start: u32, frequency: u32) -> Result<()> {
-        let x = frequency * (self.states[lane] >> MAGNITUDE_SCALE_BITS) + self.slot(lane) - start;
-        self.states[lane] = x;
-        if x < LOW && (LANES > 1 || self.decoder.end >= 2) {
-            self.states[lane] = x << 16 | self.decoder.word()?;
+        let mut x = frequency * (self.states[lane] >> MAGNITUDE_SCALE_BITS) + self.slot(lane) - start;
+        // A branch: the rarer the symbol, the likelier, and for zeros it is hardly ever taken.
+        if x < LOW && (LANES > 1 || self.end >= 2) {
+            let word = self.end.checked_sub(2).and_then(|at| self.words.get(at..at + 2)).ok_or_else(words_end)?;
+            self.end -= 2;
+            x = x << 16 | u32::from(u16::from_le_bytes([word[0], word[1]]));
         }
+        self.states[lane] = x;
         Ok(())
     }
 
     /// As [`RansDecoder::finish`].
-    pub fn finish(mut self) -> Result<()> {
-        self.decoder.states[..LANES].copy_from_slice(&self.states);
-        self.decoder.finish()
+    pub fn finish(self) -> Result<()> {
+        let LaneDecoder { states, words, end } = self;
+        let mut decoder = RansDecoder { words, end, states: [0; MAX_LANES], lane_bits: LANES.ilog2(), next: 0 };
+        decoder.states[..LANES].copy_from_slice(&states);
+        decoder.finish()
     }
 }
 

@@ -4,10 +4,13 @@ use std::sync::LazyLock;
 
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    BitReader, BitWriter, CLASSES, COST_BITS, EncodeSymbols, LANE_SHIFT, LaneDecoder, MAGNITUDE_SCALE_BITS,
-    MagnitudeTable, RansDecoder, class, log2, read_magnitude, rest_bits, write_rest,
+    BitReader, CLASSES, COST_BITS, EncodeSymbols, LaneDecoder, MAGNITUDE_SCALE_BITS, MagnitudeTable, RansDecoder,
+    class, log2, rest_bits,
 };
 use crate::error::{Error, Result};
+use crate::kernel::{
+    ClassShares, CodedRows, Isa, Signs, SubbandSymbols, SubbandTables, count_nonzero, decode_row, encode_row,
+};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::rate::Trade;
 use crate::spread::{
@@ -28,6 +31,10 @@ pub(crate) struct PreparedSpread {
     pub model: SpreadModel,
     /// By subband and bin: the share of 0, and the table.
     bins: Vec<[(u16, u8); BINS]>,
+    /// By subband but LL and bin of the slope: the share of signs as foretold.
+    signs: Vec<[u16; SIGN_BINS]>,
+    /// The tables as decoding looks them up.
+    class_shares: Vec<ClassShares>,
     /// What each class costs in each table, in units of 2^-16 bits.
     costs: Vec<[u32; CLASSES]>,
     /// Classes of each table, then for each subband but LL and each bin of the slope: a sign as foretold, and one that is not.
@@ -36,10 +43,11 @@ pub(crate) struct PreparedSpread {
     sign_costs: Vec<[u32; 2]>,
 }
 
-/// What encoding and costs look up of classes.
+/// What coding and costs look up of classes.
 #[derive(Clone)]
 struct ClassSymbols {
     symbols: EncodeSymbols,
+    class_shares: Vec<ClassShares>,
     costs: Vec<[u32; CLASSES]>,
 }
 
@@ -52,14 +60,15 @@ impl ClassSymbols {
         for table in tables {
             (0..CLASSES as u8).for_each(|class| symbols.push(table.frequency(class), table.start(class)));
         }
-        ClassSymbols { symbols, costs: tables.iter().map(MagnitudeTable::costs).collect() }
+        let class_shares = tables.iter().map(ClassShares::new).collect();
+        ClassSymbols { symbols, class_shares, costs: tables.iter().map(MagnitudeTable::costs).collect() }
     }
 }
 
 impl PreparedSpread {
     pub fn new(model: SpreadModel) -> Self {
         let tables = model.tables();
-        let ClassSymbols { mut symbols, costs } =
+        let ClassSymbols { mut symbols, class_shares, costs } =
             if model.has_built_in_tables() { BUILT_IN.clone() } else { ClassSymbols::new(tables) };
         let mut sign_costs = Vec::new();
         for subband in 1..model.subbands() {
@@ -77,7 +86,9 @@ impl PreparedSpread {
             (tables[usize::from(table)].start(1) as u16, table)
         };
         let bins = (0..model.subbands()).map(|subband| std::array::from_fn(|at| bin(subband, at))).collect();
-        PreparedSpread { bins, costs, symbols, sign_costs, model }
+        let signs =
+            (1..model.subbands()).map(|subband| model.signs(subband).map(|share| share_of(share) as u16)).collect();
+        PreparedSpread { bins, signs, class_shares, costs, symbols, sign_costs, model }
     }
 
     /// What a magnitude costs in a table, in units of 2^-16 bits, raw bits included, the sign not.
@@ -112,9 +123,8 @@ fn share_of(stored: u8) -> u32 {
 #[derive(Debug, Default)]
 pub(crate) struct SpreadChunkScratch {
     walk: SpreadScratch,
-    /// Symbols with their lanes.
-    coded: Vec<u32>,
-    raw: BitWriter,
+    coded: CodedRows,
+    words: Vec<u16>,
 }
 
 fn walk_of<'a>(
@@ -135,39 +145,30 @@ pub(crate) fn encode_spread_chunk(
     scratch: &mut SpreadChunkScratch,
     out: &mut Vec<u8>,
 ) {
-    let SpreadChunkScratch { walk, coded, raw } = scratch;
-    let (values, channels) = (indices.values(), indices.channels());
-    raw.clear();
+    let SpreadChunkScratch { walk, coded, words } = scratch;
+    let (values, channels, isa) = (indices.values(), indices.channels(), Isa::current());
     coded.clear();
     let signed = indices.has_negative_approximation(&quantizer.layout);
-    let nonzero = values.iter().filter(|&&index| index != 0).count() as u64;
+    let nonzero = count_nonzero(isa, values) as u64;
     let lane_bits = (nonzero * BITS_A_NONZERO / BITS_A_LANE).checked_ilog2().unwrap_or(0).min(MOST_LANE_BITS);
-    let lanes = (1u32 << lane_bits) - 1;
-    let first_sign = (prepared.costs.len() * CLASSES) as u32;
-    walk_of(quantizer, prepared, first_channel, channels).each(walk, |mut place| {
-        let bins = &prepared.bins[place.subband];
-        for (number, &slot) in place.kept.iter().enumerate() {
-            let index = values[place.at(slot)];
-            let lane = (number as u32 & lanes) << LANE_SHIFT;
-            let (_, table) = bins[usize::from(place.bins[slot]) & (BINS - 1)];
-            let magnitude = index.unsigned_abs();
-            let class = class(magnitude);
-            coded.push(lane | (u32::from(table) * CLASSES as u32 + u32::from(class)));
-            if magnitude > 0 {
-                place.set(slot, index);
-                write_rest(magnitude, class, raw);
-                if place.subband > 0 {
-                    let (bin, foretold) = sign_context(place.slopes[slot]);
-                    let number = PreparedSpread::sign_number(place.subband, bin) as u32;
-                    coded.push(lane | (first_sign + 2 * number + u32::from((index < 0) != foretold)));
-                } else if signed {
-                    raw.write(u32::from(index < 0), 1);
-                }
-            }
-        }
+    let first_sign = prepared.costs.len() * CLASSES;
+    walk_of(quantizer, prepared, first_channel, channels).each_row(walk, |row| {
+        let sign = |subband| (first_sign + 2 * PreparedSpread::sign_number(subband, 0)) as u32;
+        let signs = signs_of(row.subband, signed, sign);
+        let look = SubbandSymbols { bins: &prepared.bins[row.subband], signs, lanes: 1 << lane_bits };
+        encode_row(isa, row, look, values, coded);
     });
-    begin_payload(lane_bits, if signed { SIGNED_APPROXIMATION } else { 0 }, raw.finish(), out);
-    prepared.symbols.encode(coded, lane_bits, out);
+    begin_payload(lane_bits, if signed { SIGNED_APPROXIMATION } else { 0 }, coded.raw.finish(), out);
+    prepared.symbols.encode(coded.symbols(), lane_bits, words, out);
+}
+
+/// Where the signs of a subband are, with what coded ones look up.
+fn signs_of<T>(subband: usize, signed_approximation: bool, coded: impl Fn(usize) -> T) -> Signs<T> {
+    match subband {
+        0 if signed_approximation => Signs::Raw,
+        0 => Signs::None,
+        subband => Signs::Coded(coded(subband)),
+    }
 }
 
 /// Decodes a payload into the blocks of `indices`, which has been reset to the chunk's channels.
@@ -209,49 +210,14 @@ impl Decoding<'_> {
         values: &mut [i32],
     ) -> Result<()> {
         let Decoding { walk, prepared, signed, raw } = self;
-        let tables = prepared.model.tables();
+        let (isa, tables) = (Isa::current(), &prepared.class_shares[..]);
         let mut raw_reader = BitReader::new(raw);
         // Nearly all are, and then nothing is stored; what is dropped is not visited.
         values.fill(0);
-        walk.try_each(scratch, |mut place| {
-            let (bins, kept) = (&prepared.bins[place.subband], place.kept);
-            let mut one = |lane: usize, slot: usize| -> Result<()> {
-                let (zeros, table) = bins[usize::from(place.bins[slot]) & (BINS - 1)];
-                let share = decoder.slot(lane);
-                // The branch is right for four indices of five, and the lane need not wait for its table.
-                if share < u32::from(zeros) {
-                    return decoder.advance(lane, 0, zeros.into());
-                }
-                let table = &tables[usize::from(table)];
-                let class = table.class_at(share);
-                decoder.advance(lane, table.start(class), table.frequency(class))?;
-                let magnitude = read_magnitude(class, &mut raw_reader)?;
-                let negative = if place.subband > 0 {
-                    let (bin, foretold) = sign_context(place.slopes[slot]);
-                    let share = share_of(prepared.model.signs(place.subband)[bin]);
-                    let other = decoder.slot(lane) >= share;
-                    let (start, frequency) =
-                        if other { (share, (1 << MAGNITUDE_SCALE_BITS) - share) } else { (0, share) };
-                    decoder.advance(lane, start, frequency)?;
-                    other != foretold
-                } else {
-                    signed && raw_reader.read(1)? == 1
-                };
-                let index = if negative { -(magnitude as i32) } else { magnitude as i32 };
-                values[place.at(slot)] = index;
-                place.set(slot, index);
-                Ok(())
-            };
-            let (whole, rest) = kept.as_chunks::<LANES>();
-            for slots in whole {
-                for (lane, &slot) in slots.iter().enumerate() {
-                    one(lane, slot)?;
-                }
-            }
-            for (lane, &slot) in rest.iter().enumerate() {
-                one(lane, slot)?;
-            }
-            Ok(())
+        walk.try_each_row(scratch, |row| {
+            let signs = signs_of(row.subband, signed, |subband| &prepared.signs[subband - 1]);
+            let look = SubbandTables { bins: &prepared.bins[row.subband], tables, signs };
+            decode_row(isa, row, look, &mut decoder, &mut raw_reader, values)
         })?;
         decoder.finish()?;
         if raw_reader.finish()? != raw.len() {
@@ -331,6 +297,7 @@ pub(crate) fn trade_spread(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entropy::BitWriter;
     use crate::format::test_chunks::{indices, quantizer};
     use crate::spread::{KeptMaps, SpreadCounts, models_for_stream};
     use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use super::isa::{Isa, Level};
 
-const SCALE: u32 = 1 << 12;
+const SCALE_BITS: u32 = 12;
 
 /// What coding a token looks up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,18 +15,19 @@ pub(crate) struct TokenEntry {
     limit: u32,
     /// The cumulative.
     offset: u16,
-    /// 4096 - frequency.
+    /// The scale less the frequency.
     complement: u16,
 }
 
 impl TokenEntry {
-    /// For a frequency of 1 to 4095.
-    pub fn new(frequency: u32, cumulative: u32) -> Self {
+    /// For a frequency of at least 1 and below the scale, of up to 15 bits.
+    pub fn new(frequency: u32, cumulative: u32, scale_bits: u32) -> Self {
+        let scale = 1 << scale_bits;
         TokenEntry {
             inverse: (u64::MAX / u64::from(frequency)).saturating_add(1),
-            limit: ((u64::from(frequency) << 20) - 1) as u32,
-            offset: (cumulative + if frequency == 1 { SCALE - 1 } else { 0 }) as u16,
-            complement: (SCALE - frequency) as u16,
+            limit: ((u64::from(frequency) << (32 - scale_bits)) - 1) as u32,
+            offset: (cumulative + if frequency == 1 { scale - 1 } else { 0 }) as u16,
+            complement: (scale - frequency) as u16,
         }
     }
 
@@ -35,9 +36,9 @@ impl TokenEntry {
     pub fn step(self, state: u32) -> (u32, bool) {
         debug_assert!(self.inverse > 0, "the token has a share");
         let full = state > self.limit;
-        let x = state >> if full { 16 } else { 0 };
+        let x = std::hint::select_unpredictable(full, state >> 16, state);
         let quotient = ((u128::from(x) * u128::from(self.inverse)) >> 64) as u32;
-        // quotient * 4096 + x - quotient * frequency + cumulative
+        // quotient * scale + x - quotient * frequency + cumulative
         (x.wrapping_add(u32::from(self.offset)).wrapping_add(quotient.wrapping_mul(u32::from(self.complement))), full)
     }
 }
@@ -67,7 +68,7 @@ impl TokenTable {
             let (frequency, cumulative) = share(token);
             if frequency > 0 {
                 let i = usize::from(token);
-                table.entries[i] = TokenEntry::new(frequency, cumulative);
+                table.entries[i] = TokenEntry::new(frequency, cumulative, SCALE_BITS);
                 table.shares[i] = frequency | cumulative << 12;
                 table.inverses[i] = 1.0 / frequency as f32 * (1.0 - 1.0 / (1 << 21) as f32);
                 table.reciprocals[i] = ((1u64 << 32) / u64::from(frequency)).min(u64::from(u32::MAX)) as u32;

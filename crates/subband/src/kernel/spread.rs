@@ -64,11 +64,16 @@ fn plain_add_twice(channels: usize, parents: &[i16], sums: &mut [i16]) {
 }
 
 #[inline(always)]
-fn plain_bins_of(sums: &[i16], weight: i16, levels: &[u8], bins: &mut [u8]) {
+pub(super) fn plain_bins_of(sums: &[i16], weight: i16, levels: &[u8], bins: &mut [u8]) {
     for ((bin, &sum), &level) in bins.iter_mut().zip(sums).zip(levels) {
-        let estimate = sum.wrapping_add(weight.wrapping_mul(i16::from(level)));
-        *bin = ((estimate >> BIN_SHIFT) - FIRST_BIN).clamp(0, BINS as i16 - 1) as u8;
+        *bin = bin_of(sum.wrapping_add(weight.wrapping_mul(i16::from(level))));
     }
+}
+
+/// The bin of an estimate.
+#[inline(always)]
+pub(super) fn bin_of(estimate: i16) -> u8 {
+    ((estimate >> BIN_SHIFT) - FIRST_BIN).clamp(0, BINS as i16 - 1) as u8
 }
 
 #[inline(always)]

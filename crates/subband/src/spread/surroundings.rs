@@ -10,7 +10,7 @@ use crate::wavelet::{SubbandBlock, SubbandLayout};
 /// Largest magnitude of the approximation.
 const HIGHEST: i32 = 1 << 20;
 /// Indices are this much at most where the approximation is made of them.
-pub(super) const SIGNED_CAP: i32 = 4095;
+pub(crate) const SIGNED_CAP: i32 = 4095;
 
 /// Orientation of a subband: 0 for HL, 1 for LH, 2 for HH.
 pub(super) fn orientation(subband: usize) -> usize {

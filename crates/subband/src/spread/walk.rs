@@ -23,9 +23,36 @@ pub(crate) struct SpreadScratch {
     surroundings: Surroundings,
     sums: Vec<i16>,
     bins: Vec<u8>,
+    /// A row of zeros.
     nothing: Vec<u8>,
+    /// As `nothing`.
     flat: Vec<i8>,
     kept: Vec<usize>,
+}
+
+/// A row of a subband, for all channels: place by place, in each slot by slot.
+pub(crate) struct Row<'a> {
+    pub subband: usize,
+    /// The slots whose channels keep the subband.
+    pub kept: &'a [usize],
+    /// Number of slots.
+    pub channels: usize,
+    /// Estimates without the neighbour to the left, which counts `left` times its level.
+    pub sums: &'a [i16],
+    pub left: i16,
+    /// Room for the bins of the row.
+    pub bins: &'a mut [u8],
+    /// As many levels of 0.
+    pub nothing: &'a [u8],
+    /// The signed level of each slope.
+    pub slopes: &'a [i8],
+    /// Levels of what is decoded, 0 before.
+    pub levels: &'a mut [u8],
+    /// The same indices, at most [`SIGNED_CAP`] away from 0.
+    pub signed: &'a mut [i16],
+    /// Where the first index of slot 0 is among [`IndexBlocks::values`], and how far apart slots are.
+    pub first: usize,
+    pub stride: usize,
 }
 
 /// One place of a subband, for all channels.
@@ -39,7 +66,6 @@ pub(crate) struct Place<'a> {
     pub kept: &'a [usize],
     levels: &'a mut [u8],
     signed: &'a mut [i16],
-    /// Where the index of slot 0 is among [`IndexBlocks::values`], and how far apart slots are.
     first: usize,
     stride: usize,
 }
@@ -55,8 +81,14 @@ impl Place<'_> {
     #[inline]
     pub fn set(&mut self, slot: usize, index: i32) {
         self.levels[slot] = level(index.unsigned_abs()) as u8;
-        self.signed[slot] = index.clamp(-SIGNED_CAP, SIGNED_CAP) as i16;
+        self.signed[slot] = capped(index);
     }
+}
+
+/// An index as the approximation takes it.
+#[inline]
+pub(crate) fn capped(index: i32) -> i16 {
+    index.clamp(-SIGNED_CAP, SIGNED_CAP) as i16
 }
 
 /// The bin of a slope, and whether the sign it foretells is negative.
@@ -66,22 +98,21 @@ pub(crate) fn sign_context(slope: i8) -> (usize, bool) {
 }
 
 impl SpreadWalk<'_> {
-    /// Visits every place, until a visit fails.
+    /// Visits every row, until a visit fails. A visit leaves all levels and capped indices of the row known.
     #[inline]
-    pub fn try_each<E>(
+    pub fn try_each_row<E>(
         self,
         scratch: &mut SpreadScratch,
-        mut visit: impl FnMut(Place) -> Result<(), E>,
+        mut visit: impl FnMut(Row) -> Result<(), E>,
     ) -> Result<(), E> {
         let SpreadWalk { quantizer, model, first_channel, channels: c } = self;
         let SpreadScratch { surroundings, sums, bins, nothing, flat, kept } = scratch;
         let (layout, isa) = (&quantizer.layout, Isa::current());
         surroundings.reset(quantizer, first_channel, c);
-        bins.resize(c, 0);
-        nothing.clear();
-        nothing.resize(c, 0);
-        flat.clear();
-        flat.resize(c, 0);
+        let longest = layout.blocks.iter().map(|block| block.width * c).max().unwrap_or(0);
+        bins.resize(longest, 0);
+        nothing.resize(longest, 0);
+        flat.resize(layout.blocks[0].width * c, 0);
         for (subband, block) in layout.blocks.iter().enumerate() {
             if subband > 0 && orientation(subband) == 0 {
                 surroundings.begin_level(quantizer, isa, subband);
@@ -103,37 +134,60 @@ impl SpreadWalk<'_> {
                 if y > 0 {
                     add_levels(isa, above, &surroundings.levels[start - row..start], sums);
                 }
-                for (x, sums) in sums.chunks_exact(c).enumerate() {
-                    let at = start + x * c;
-                    let (before, levels) = surroundings.levels.split_at_mut(at);
-                    let beside = if x > 0 { &before[at - c..] } else { &nothing[..] };
-                    bins_of(isa, sums, left, beside, bins);
-                    let slopes = match subband {
-                        0 => &flat[..],
-                        _ => &surroundings.slopes[orientation(subband)][(y * slopes_width + x) * c..][..c],
-                    };
-                    visit(Place {
-                        subband,
-                        bins,
-                        slopes,
-                        kept,
-                        levels: &mut levels[..c],
-                        signed: &mut surroundings.signed[at..at + c],
-                        first: places + y * block.width + x,
-                        stride: block.len(),
-                    })?;
-                }
+                visit(Row {
+                    subband,
+                    kept,
+                    channels: c,
+                    sums,
+                    left,
+                    bins: &mut bins[..row],
+                    nothing: &nothing[..row],
+                    slopes: match subband {
+                        0 => &flat[..row],
+                        _ => &surroundings.slopes[orientation(subband)][y * slopes_width * c..][..row],
+                    },
+                    levels: &mut surroundings.levels[start..start + row],
+                    signed: &mut surroundings.signed[start..start + row],
+                    first: places + y * block.width,
+                    stride: block.len(),
+                })?;
             }
         }
         Ok(())
     }
 
+    /// Visits every row.
+    #[inline]
+    pub fn each_row(self, scratch: &mut SpreadScratch, mut visit: impl FnMut(Row)) {
+        let Ok(()) = self.try_each_row(scratch, |row| {
+            visit(row);
+            Ok::<(), Infallible>(())
+        });
+    }
+
     /// Visits every place.
     #[inline]
     pub fn each(self, scratch: &mut SpreadScratch, mut visit: impl FnMut(Place)) {
-        let Ok(()) = self.try_each(scratch, |place| {
-            visit(place);
-            Ok::<(), Infallible>(())
+        let isa = Isa::current();
+        self.each_row(scratch, |row| {
+            let Row { subband, kept, channels: c, sums, left, bins, nothing, slopes, levels, signed, first, stride } =
+                row;
+            for (x, (sums, bins)) in sums.chunks_exact(c).zip(bins.chunks_exact_mut(c)).enumerate() {
+                let here = x * c..(x + 1) * c;
+                let (before, levels) = levels.split_at_mut(here.start);
+                let beside = if x > 0 { &before[here.start - c..] } else { &nothing[..c] };
+                bins_of(isa, sums, left, beside, bins);
+                visit(Place {
+                    subband,
+                    bins,
+                    slopes: &slopes[here.clone()],
+                    kept,
+                    levels: &mut levels[..c],
+                    signed: &mut signed[here],
+                    first: first + x,
+                    stride,
+                });
+            }
         });
     }
 
@@ -179,7 +233,7 @@ impl SpreadWalk<'_> {
                     visit(subband, first_channel + slot, inputs, index);
                     let at = (block.offset + place) * c + slot;
                     surroundings.levels[at] = level(index.unsigned_abs()) as u8;
-                    surroundings.signed[at] = index.clamp(-SIGNED_CAP, SIGNED_CAP) as i16;
+                    surroundings.signed[at] = capped(index);
                 }
             }
         }
