@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use subband::{Coding, Effort, Profile, Steps, Wavelet};
 
-pub use count::train_max;
+pub use count::{finish, train_max};
 pub use statistics::TapStatistics;
 pub(crate) use statistics::measure;
 pub(crate) use thesis::thesis_step;

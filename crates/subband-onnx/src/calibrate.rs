@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subband::{Coding, Effort, MapIndices, Profile, Scratch, Steps, TapCalibrator, Wavelet};
 use subband_nn::Progress;
-use subband_nn::calibrate::train_max;
+use subband_nn::calibrate::{finish, train_max};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{Runnable, batch_size};
@@ -269,11 +269,12 @@ pub fn profile_of(
         });
     }
     fitted.iter_mut().for_each(TapCalibrator::fit);
-    if options.effort == Effort::Max {
-        train_max(&mut fitted, kept, progress);
-    }
+    let held_out = match options.effort {
+        Effort::Max => train_max(&mut fitted, kept, progress),
+        _ => Vec::new(),
+    };
     let (counted, _) = count(model, network, codings, fitted, inputs, 0, "counting", progress)?;
-    Ok(Profile::new(model.name(), counted.into_iter().map(TapCalibrator::finish).collect())?)
+    Ok(Profile::new(model.name(), finish(counted, &held_out)?)?)
 }
 
 /// Of each tap, the maps of the first `keep` inputs are kept.

@@ -112,7 +112,6 @@ fn other_budgets_and_a_batch_of_one() {
 }
 
 #[test]
-#[ignore = "networks trained on two dozen small maps take more than the default effort of format version 4"]
 fn effort_max_takes_no_more() {
     let bench = Bench::new(None);
     let mut config = config(Budget::MaxKl(0.01));
@@ -120,8 +119,9 @@ fn effort_max_takes_no_more() {
     config.effort = Effort::Max;
     let most = bench.tune(&config, None, &mut ());
     let bytes = |found: &Tuned| found.report.held_out.rates.bytes;
-    assert!(bytes(&most) < bytes(&found), "{} {}", bytes(&most), bytes(&found));
-    assert!(most.profile.taps().iter().all(|tap| tap.has_mixing_model()));
+    assert!(bytes(&most) <= bytes(&found), "{} {}", bytes(&most), bytes(&found));
+    // Two dozen small maps are too few for networks, which are left out where held-out maps say so.
+    assert!(most.profile.taps().iter().any(|tap| !tap.has_mixing_model()));
 }
 
 #[test]

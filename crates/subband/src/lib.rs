@@ -32,6 +32,7 @@ mod inspect;
 #[allow(unsafe_code)]
 mod kernel;
 mod mask;
+mod max_check;
 mod mixing;
 mod parallel;
 mod pieces;

@@ -136,6 +136,12 @@ impl TapProfile {
         self.hash
     }
 
+    pub(crate) fn without_mixing_model(self) -> Self {
+        let mut tap = TapProfile { mixing: None, ..self };
+        tap.hash = tap_hash(&tap.body());
+        tap
+    }
+
     fn body(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_string(&mut out, &self.name);

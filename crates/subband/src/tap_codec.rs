@@ -252,6 +252,10 @@ impl MapIndices {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = i32> {
+        self.0.values()
+    }
 }
 
 impl TapCalibrator {

@@ -65,6 +65,36 @@ fn more_work_takes_fewer_bytes() {
     assert!(max < default && default < fast, "{fast} {default} {max}");
 }
 
+/// Networks trained on maps unlike those to come are left out, and those of a tap without held-out maps.
+#[test]
+fn networks_have_to_save_bytes_on_other_maps() {
+    let shape = [8, 16, 16];
+    let tap = profile(shape, coding(), 40).taps()[0].clone();
+    let calibrator = || TapCalibrator::new("tap", shape, coding()).unwrap();
+    let indices = |map: &[f32]| {
+        let (mut calibrator, mut scratch) = (calibrator(), Scratch::default());
+        calibrator.observe(map, &mut scratch, &mut vec![0.0; map.len()]).unwrap();
+        calibrator.indices(&scratch)
+    };
+    let alike: Vec<_> = (100..105).map(|seed| indices(&map(shape, seed))).collect();
+    let kept = tap.clone().with_max_where_it_saves(&alike).unwrap();
+    assert_eq!(kept, tap);
+    let noise = |seed: u32| -> Vec<f32> {
+        let hash = |i: u32| (i.wrapping_mul(747_796_405) ^ seed).wrapping_mul(2_891_336_453) >> 16;
+        (0..8 * 256).map(|i| (hash(i) % 1_000) as f32 * 0.01 - 5.0).collect()
+    };
+    let unlike: Vec<_> = (1..6).map(|seed| indices(&noise(seed))).collect();
+    let dropped = tap.clone().with_max_where_it_saves(&unlike).unwrap();
+    assert!(tap.has_mixing_model() && !dropped.has_mixing_model() && dropped.has_spread_model());
+    let bytes = Profile::new("test", vec![dropped.clone()]).unwrap().to_bytes();
+    assert_eq!(Profile::from_bytes(&bytes, &Limits::default()).unwrap().taps()[0], dropped);
+    assert!(!tap.clone().with_max_where_it_saves(&[]).unwrap().has_mixing_model());
+    let other = TapCalibrator::new("tap", [1, 4, 4], coding()).unwrap();
+    let mut scratch = Scratch::default();
+    other.clone().observe(&[0.0; 16], &mut scratch, &mut [0.0; 16]).unwrap();
+    assert_eq!(tap.with_max_where_it_saves(&[other.indices(&scratch)]).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
 #[test]
 fn training_is_reproducible_and_profiles_come_back() {
     let [a, b] = [(); 2].map(|()| profile([3, 9, 7], coding(), 5).to_bytes());

@@ -1,5 +1,5 @@
 use rayon::prelude::*;
-use subband::{Effort, MapIndices, Profile, Scratch, TapCalibrator};
+use subband::{Effort, MapIndices, Profile, Scratch, TapCalibrator, TapProfile};
 
 use super::{TapCoding, batch_size};
 use crate::data::Dataset;
@@ -12,7 +12,8 @@ use crate::rank;
 /// What a pass with the codec in the loop counted.
 pub(super) struct Counted {
     taps: Vec<TapCalibrator>,
-    /// Of each tap, the maps of the first images, as many as were asked for.
+    /// Of each tap, the maps of the first images, as many as were asked for; after training for effort max those that it has
+    /// not seen.
     kept: Vec<Vec<MapIndices>>,
     pub saturated: u64,
     pub correct: usize,
@@ -22,8 +23,7 @@ pub(super) struct Counted {
 impl Counted {
     /// Makes tables of the counts.
     pub fn into_profile(self, network: &Network) -> Result<Profile> {
-        let taps = self.taps.into_iter().map(TapCalibrator::finish).collect();
-        Ok(Profile::new(network.kind().name(), taps)?)
+        Ok(Profile::new(network.kind().name(), finish(self.taps, &self.kept)?)?)
     }
 
     /// Share of the images classified right with decoded maps fed onward, 0 to 1.
@@ -41,6 +41,9 @@ struct Worker {
 const FITTED_IMAGES: usize = 1_000;
 /// Indices that are kept, over all taps, to train what effort max codes with: half a gigabyte.
 const KEPT_INDICES: usize = 1 << 28;
+/// One in so many kept maps is not trained on, but never more than so many.
+const HELD_OUT: usize = 8;
+const MOST_HELD_OUT: usize = 32;
 /// Of what is random in training.
 const SEED: u64 = 1;
 
@@ -68,27 +71,59 @@ pub(super) fn fit_and_count(
     let keep = if effort == Effort::Max { (KEPT_INDICES / values.max(1)).max(1) } else { 0 };
     let Counted { mut taps, kept, .. } = pass(network, &data.spread(FITTED_IMAGES), &fresh, keep, "fitting", progress)?;
     taps.par_iter_mut().for_each(TapCalibrator::fit);
-    if effort == Effort::Max {
-        train_max(&mut taps, kept, progress);
-    }
-    pass(network, data, &taps, 0, "counting", progress)
+    let held_out = match effort {
+        Effort::Max => train_max(&mut taps, kept, progress),
+        _ => Vec::new(),
+    };
+    Ok(Counted { kept: held_out, ..pass(network, data, &taps, 0, "counting", progress)? })
 }
 
-/// Trains what effort max codes with on kept maps of each tap, which it lets go. A tap a thread; the models do not depend on
-/// how many there are.
-pub fn train_max(taps: &mut [TapCalibrator], mut kept: Vec<Vec<MapIndices>>, progress: &mut dyn Progress) {
+/// Trains what effort max codes with on kept maps of each tap. A tap a thread; the models do not depend on how many there
+/// are. Returns of each tap the maps that were not trained on, for [`finish`], and lets the others go.
+pub fn train_max(
+    taps: &mut [TapCalibrator],
+    mut kept: Vec<Vec<MapIndices>>,
+    progress: &mut dyn Progress,
+) -> Vec<Vec<MapIndices>> {
     progress.begin("training for effort max", taps.len() as u64);
     let at_once = rayon::current_num_threads();
     let mut done = 0;
     for (taps, kept) in taps.chunks_mut(at_once).zip(kept.chunks_mut(at_once)) {
         taps.par_iter_mut().zip(kept.par_iter_mut()).for_each(|(tap, kept)| {
+            let held_out = hold_out(kept);
             tap.train_max(kept, SEED, &mut |_, _| {});
             // They are large.
-            kept.clear();
+            *kept = held_out;
         });
         done += taps.len();
         progress.advance(done as u64, "");
     }
+    kept
+}
+
+/// Takes some of the maps out, from all over; none where there is but one.
+fn hold_out<T>(maps: &mut Vec<T>) -> Vec<T> {
+    if maps.len() < 2 {
+        return Vec::new();
+    }
+    let one_in = maps.len().div_ceil(MOST_HELD_OUT).max(HELD_OUT).min(maps.len());
+    let mut place = 0;
+    maps.extract_if(.., |_| {
+        place += 1;
+        place % one_in == 0
+    })
+    .collect()
+}
+
+/// Makes tables of the counts. `held_out`, of each tap, are maps that were not trained on: networks that take more bytes there
+/// than the default effort are left out, and networks of taps without such maps.
+///
+/// # Errors
+/// `InvalidArgument` for maps of another size.
+pub fn finish(taps: Vec<TapCalibrator>, held_out: &[Vec<MapIndices>]) -> Result<Vec<TapProfile>> {
+    let of_tap = |at: usize| held_out.get(at).map_or(&[][..], Vec::as_slice);
+    let taps: Vec<TapProfile> = taps.into_iter().map(TapCalibrator::finish).collect();
+    taps.into_par_iter().enumerate().map(|(at, tap)| Ok(tap.with_max_where_it_saves(of_tap(at))?)).collect()
 }
 
 fn calibrators(codings: &[TapCoding]) -> Result<Vec<TapCalibrator>> {
@@ -144,4 +179,22 @@ fn pass(
         }
     }
     Ok(Counted { taps, kept, saturated, correct, images })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_out_maps_by_hand() {
+        let held_out = |count: usize| {
+            let mut maps: Vec<usize> = (0..count).collect();
+            let out = hold_out(&mut maps);
+            assert_eq!(maps.len() + out.len(), count);
+            out
+        };
+        assert_eq!((held_out(0), held_out(1), held_out(2), held_out(5)), (vec![], vec![], vec![1], vec![4]));
+        assert_eq!(held_out(29), [7, 15, 23]);
+        assert_eq!(held_out(100_000).len(), MOST_HELD_OUT);
+    }
 }

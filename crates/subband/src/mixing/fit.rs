@@ -29,6 +29,10 @@ impl KeptMap {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
+    pub fn values(&self) -> impl Iterator<Item = i32> {
+        self.0.iter().map(|&index| i32::from(index))
+    }
 }
 
 /// Trains the networks of a tap. The same maps in the same order give the same model, on machines whose exponential
@@ -63,7 +67,7 @@ pub(crate) fn fit(
         progress(seen, total);
         let rate = RATE * (1.0 - seen as f32 / total as f32).max(LAST_RATE);
         values.clear();
-        values.extend(maps[order[seen % maps.len()]].0.iter().map(|&index| i32::from(index)));
+        values.extend(maps[order[seen % maps.len()]].values());
         context.reset(layout, channels);
         context.set_all(layout, &values);
         for (subband, block) in layout.blocks.iter().enumerate() {
