@@ -1,6 +1,6 @@
 //! Calibration and evaluation from end to end, on an untrained network and made-up images: needs no data.
 
-use subband_nn::calibrate::{CalibrateConfig, StepRule, calibrate};
+use subband_nn::calibrate::{CalibrateConfig, StepRule, calibrate, recalibrate};
 use subband_nn::data::Dataset;
 use subband_nn::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use subband_nn::subband::{Effort, Profile, Wavelet};
@@ -72,6 +72,15 @@ fn finer_steps_cost_bits_and_save_error() {
     // The first map is the same in both runs: later ones also carry what earlier ones lost.
     assert!(fine.rates.per_tap[0].mse < 0.02 * coarse.rates.per_tap[0].mse);
     assert_eq!(fine.rates.saturated, 0);
+}
+
+#[test]
+fn another_profile_gives_its_codings_and_steps_by_a_factor() {
+    let [fine, coarse] = [0.5, 1.0].map(|k| profile(&config().with_rule(StepRule::Scale(k))));
+    let again = |factor| recalibrate(&network(), &images(24, 1), &fine, factor, 24, Effort::Default, &mut ());
+    assert_eq!(again(1.0).unwrap().to_bytes(), fine.to_bytes());
+    assert_eq!(again(2.0).unwrap().to_bytes(), coarse.to_bytes());
+    assert!(again(f32::MAX).unwrap_err().to_string().contains("step"));
 }
 
 #[test]
