@@ -193,6 +193,9 @@ fn plain<const LANES: usize>(
 
 /// As [`plain`] with `16 * VECTORS` lanes. The lanes that need a word are a bit mask; `expand` hands them the next words, which
 /// were loaded and put in the order of reading before it was known how many are needed.
+///
+/// Finding tokens by comparing, as [`avx2_head`] does, takes a tenth longer here than the gather (Sapphire Rapids: 0.97 for 1.07
+/// thousand million tokens a second).
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,popcnt")]
 fn avx512<const VECTORS: usize>(
@@ -469,19 +472,26 @@ fn avx2_few<const LANES: usize>(
         for ((x, token), &number) in x.iter_mut().zip(tokens).zip(numbers) {
             let head = &heads[usize::from(number)];
             let slot = *x & 4095;
-            // SAFETY: 16 numbers of two bytes.
-            let last = unsafe { _mm256_loadu_si256(head.last.as_ptr().cast()) };
-            let before = _mm256_cmpgt_epi16(_mm256_set1_epi16(slot as i16), last);
-            let count = (_mm256_movemask_epi8(before) as u32).count_ones() / 2;
-            let next = match head.shares.get(count as usize) {
-                Some(share) => {
-                    *token = count as u8;
-                    (share & 4095) * (*x >> 12) + slot - (share >> 12)
-                }
-                None => {
-                    let slot = tables[usize::from(number)][slot as usize];
-                    *token = slot as u8;
-                    (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095)
+            let next = if LANES <= 2 && slot as i16 <= head.last[0] {
+                // One or two lanes wait for their own last tokens, but not where a branch foretells the token. 64x8x8 maps,
+                // one core of a Sapphire Rapids: 176 for 121 million tokens a second.
+                *token = 0;
+                (head.shares[0] & 4095) * (*x >> 12) + slot
+            } else {
+                // SAFETY: 16 numbers of two bytes.
+                let last = unsafe { _mm256_loadu_si256(head.last.as_ptr().cast()) };
+                let before = _mm256_cmpgt_epi16(_mm256_set1_epi16(slot as i16), last);
+                let count = (_mm256_movemask_epi8(before) as u32).count_ones() / 2;
+                match head.shares.get(count as usize) {
+                    Some(share) => {
+                        *token = count as u8;
+                        (share & 4095) * (*x >> 12) + slot - (share >> 12)
+                    }
+                    None => {
+                        let slot = tables[usize::from(number)][slot as usize];
+                        *token = slot as u8;
+                        (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095)
+                    }
                 }
             };
             // SAFETY: as in [`plain`].
