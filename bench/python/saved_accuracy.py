@@ -1,12 +1,13 @@
 """Accuracy of a short training on CIFAR-10 with activations kept compressed, against the same training without.
 
-    python bench/python/saved_accuracy.py CIFAR [--steps 150]
+    python bench/python/saved_accuracy.py CIFAR [--steps 150] [--seeds 2]
 
 A ResNet-20 from random weights, the same batches in the same order for every way; top-1 on the first 2,000 test images.
 """
 
 import argparse
 import contextlib
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -26,11 +27,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="folder of CIFAR-10, as `subband data cifar10` makes it")
     parser.add_argument("--steps", type=int, default=150, help="steps of 64 images")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each way")
     arguments = parser.parse_args()
     images, labels = resnet20.cifar10(arguments.data, "train")
     test_images, test_labels = (tensor[:2000] for tensor in resnet20.cifar10(arguments.data, "test"))
-    for way, settings in WAYS.items():
-        torch.manual_seed(0)
+    for seed, (way, settings) in itertools.product(range(arguments.seeds), WAYS.items()):
+        torch.manual_seed(seed)
         model = resnet20.ResNet20().train()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
         losses, times, ratio = [], [], 1.0
@@ -51,7 +53,7 @@ def main() -> None:
             found = torch.cat([model(part).argmax(1) for part in test_images.split(250)])
         accuracy = 100 * float((found == test_labels).float().mean())
         print(
-            f"{way:20} loss of the last 20 steps {np.mean(losses[-20:]):.3f}   top-1 {accuracy:.1f}%   "
+            f"seed {seed}  {way:20} loss of the last 20 steps {np.mean(losses[-20:]):.3f}   top-1 {accuracy:.1f}%   "
             f"saved {ratio:.1f}x   {np.median(times):.2f} s a step",
             flush=True,
         )

@@ -297,7 +297,75 @@ def test_saved_tensors_beside_checkpointing_and_channels_last():
     torch.testing.assert_close(found[1], exact, rtol=1e-3, atol=1e-5)
 
 
-def test_errors_in_a_hook_name_the_tensor():
+def pool_net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1),
+        nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8, affine=False), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 5),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{"lossless": True}, {"relative_step": 0.1}])
+@pytest.mark.parametrize("kind", ["contiguous", "channels_last", "bfloat16"])
+def test_backward_part_by_part_is_that_of_whole_tensors(monkeypatch, settings, kind):
+    from subband.torch import _packed, _saved
+
+    # Parts of a few images, the last one smaller.
+    monkeypatch.setattr(_packed, "PART", 3 * 8 * 33 * 32)
+    model, x, labels = pool_net(), images(7, 33)[..., :32, :32], torch.arange(7) % 5
+    if kind == "channels_last":
+        model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    if kind == "bfloat16":
+        model, x = model.bfloat16(), x.bfloat16()
+    whole, decode = [], _packed.Packed.decode
+    monkeypatch.setattr(_packed.Packed, "decode", lambda self: (whole.append(self.name), decode(self))[1])
+    context = lambda: st.compress_saved_tensors(model, min_size=1000, **settings)  # noqa: E731
+    found = gradients_of(model, x, labels, context())[1]
+    part_by_part = len(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(_saved, "reader_at_work", lambda: False)
+        expected = gradients_of(model, x, labels, context())[1]
+    if kind == "channels_last" or (kind == "contiguous" and "lossless" not in settings):
+        # Gradients laid out differently, or sums in another order, that is all.
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    else:
+        assert torch.equal(found, expected)
+    if kind == "contiguous" and "lossless" not in settings:
+        # What is decoded as a whole are the inputs of the convolutions and of the linear layer.
+        assert part_by_part == 3
+    assert part_by_part < len(whole) - part_by_part
+
+
+def test_gradients_of_gradients_of_compressed_tensors():
+    torch.manual_seed(0)
+    x = torch.randn(4, 8, 16, 16, requires_grad=True)
+    expected, found = [], []
+    for context, into in ((plain(), expected), (st.compress_saved_tensors(lossless=True, min_size=1), found)):
+        with context:
+            y = F.max_pool2d(F.relu(F.batch_norm(x * 1, None, None, training=True)) ** 2, 2).sum()
+            (first,) = torch.autograd.grad(y, x, create_graph=True)
+            into += torch.autograd.grad((first**2).sum(), x)
+    assert torch.equal(found[0], expected[0])
+
+
+def test_saved_integers():
+    x = torch.rand(4, 8, 30, 30, requires_grad=True)
+    with st.compress_saved_tensors(lossless=True, min_size=1) as saved:
+        y, places = F.max_pool2d(x * 1, 2, return_indices=True)
+    assert places.dtype == torch.int64 and saved.tensors == 2 and saved.left == 0
+    y.sum().backward()
+    assert torch.equal(x.grad, torch.autograd.grad(F.max_pool2d(x, 2).sum(), x)[0])
+    with st.compress_saved_tensors(lossless=True, min_size=1) as saved:
+        z = torch.rand(2, 2, 300).requires_grad_().clone().gather(2, torch.full((2, 2, 5), 299) * 1)
+        far = torch.rand(1, 1, 70000).requires_grad_().clone().gather(2, torch.full((1, 1, 5), 69999))
+    # Places beyond 16 bits stay.
+    assert saved.left == 1
+    (z.sum() + far.sum()).backward()
+
+
+def test_errors_in_a_hook_name_the_tensor(monkeypatch):
+    from subband.torch import _saved
+
     with pytest.raises(subband.InvalidArgumentError, match="targets given"):
         st.compress_saved_tensors()
     with pytest.raises(subband.InvalidArgumentError, match="give one"):
@@ -308,6 +376,14 @@ def test_errors_in_a_hook_name_the_tensor():
     with pytest.raises(st.SavedTensorError, match=r"the output of Exp \(8, 8\), saved for backward: levels is 9"):
         with st.compress_saved_tensors(step=1, levels=9, min_size=1):
             x.exp()
+    kept, pack_floats = [], _saved.pack_floats
+    monkeypatch.setattr(_saved, "pack_floats", lambda *arguments: (kept.append(pack_floats(*arguments)), kept[-1])[1])
+    for operation in (torch.exp, torch.relu):
+        with st.compress_saved_tensors(step=1, min_size=1):
+            y = operation(x.reshape(1, 1, 8, 8) * 1)
+        del kept[-1].streams[-3:]
+        with pytest.raises(st.SavedTensorError, match=r"the output of \w+ \(1, 1, 8, 8\), saved for backward: "):
+            y.sum().backward()
 
 
 def run(name, *arguments):

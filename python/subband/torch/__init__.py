@@ -10,7 +10,8 @@
 from ._attach import TapLayers, attach, attached, detach
 from ._evaluate import Evaluation, evaluate, export_profile
 from ._layer import WaveletQuantize, layers, parameter_groups, project, rate, sharpening
-from ._saved import Saved, SavedTensorError, compress_saved_tensors
+from ._packed import SavedTensorError
+from ._saved import Saved, compress_saved_tensors
 
 __all__ = [
     "Evaluation",

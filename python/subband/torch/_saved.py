@@ -7,39 +7,16 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from .. import _settings
-from .._errors import InvalidArgumentError, SubbandError
-from .._streams import compress, decompress_into
+from .._errors import InvalidArgumentError
+from ._backward import Lazy, reader_at_work
+from ._packed import Packed, pack_floats, pack_indices
 
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
-
-
-class SavedTensorError(RuntimeError):
-    """A saved tensor could not be compressed or decompressed; the message says which."""
-
-
-@dataclass(eq=False)
-class _Packed:
-    """A tensor in compressed form."""
-
-    stream: bytes
-    shape: torch.Size
-    coded_shape: tuple[int, ...]
-    dtype: torch.dtype
-    name: str
-    channels_last: bool
-    positive: np.ndarray | None
-    """A bit a value, where a lossily coded tensor is never negative and often zero: what came out of a ReLU. Its gradient asks
-    for nothing but this bit, and a zero that decodes to a little more than zero would let through what must not pass."""
-
-    @property
-    def nbytes(self) -> int:
-        return len(self.stream) + (0 if self.positive is None else self.positive.nbytes)
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
 
 
 @dataclass
@@ -60,20 +37,6 @@ class Saved:
         return self.raw_bytes / self.bytes if self.bytes else 1.0
 
 
-def _planes(tensor: Tensor) -> Tensor:
-    """The tensor with two axes or more, the last two a plane that is worth the name."""
-    if tensor.ndim >= 3:
-        return tensor
-    return tensor.reshape(1, -1) if tensor.ndim < 2 else tensor
-
-
-def _positive(tensor: Tensor) -> np.ndarray | None:
-    """Where values are positive, as bits, if none is negative and some are zero."""
-    if float(tensor.min()) != 0.0:
-        return None
-    return np.packbits((tensor > 0).contiguous().numpy())
-
-
 class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
     """A context in which tensors that autograd saves for backward are kept compressed.
 
@@ -85,7 +48,12 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
     several trials a tensor, slow) and ``lossless``. Lossy gradients are those of the decoded activations, of which zeros stay zero and
     positive values positive where none is negative (one more bit a value); the forward pass is exact.
 
-    Left as they are: tensors below ``min_size`` values, of other dtypes than float32, float16 and bfloat16, not on a CPU, with NaN
+    Integers that fit 16 bits, such as the indices of max pooling, are kept compressed without loss. In the backward pass tensors are decoded when
+    they are asked for; ReLU, max pooling and batch normalisation read theirs part by part, so that a decoded map never lies beside its two
+    gradients (not with ``create_graph``, and batch normalisation not with ``lossless``, whose gradients are exact). How much of what is freed goes back to the system is the
+    allocator's matter: glibc keeps least with ``MALLOC_MMAP_THRESHOLD_=65536`` and ``MALLOC_TRIM_THRESHOLD_=0`` in the environment.
+
+    Left as they are: tensors below ``min_size`` values, of other dtypes than float32, float16, bfloat16 and such int64, not on a CPU, with NaN
     or infinities where the coding is lossy, and all that share memory with a parameter or a buffer of ``model`` (with any leaf that requires
     a gradient, without one). ``wavelet``, ``levels`` and ``effort`` are those of :func:`subband.compress`. The value of the ``with`` statement
     counts what was kept.
@@ -135,7 +103,7 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
 
     def _is_left(self, tensor: Tensor) -> bool:
         return (
-            tensor.dtype not in _FLOATS
+            tensor.dtype not in _DTYPES
             or tensor.device.type != "cpu"
             or tensor.numel() < max(self.min_size, 1)
             or tensor.layout != torch.strided
@@ -169,7 +137,9 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
             self._seen[key] = weakref.ref(kept), StorageWeakRef(storage)
         return kept
 
-    def _compress(self, tensor: Tensor, name: str) -> _Packed | None:
+    def _compress(self, tensor: Tensor, name: str) -> Packed | None:
+        if tensor.dtype == torch.int64:
+            return pack_indices(tensor, name, self._settings["effort"])
         settings = dict(self._settings)
         if self._step is not None:
             settings["step"] = self._step
@@ -180,25 +150,9 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
             settings["step"] = min(max(self._relative * deviation, 1e-30), 1e30)
         elif not self._lossless and not bool(tensor.isfinite().all()):
             return None
-        planes = _planes(tensor)
-        try:
-            stream = compress(planes, **settings)
-        except SubbandError as error:
-            raise SavedTensorError(f"the output of {name}, saved for backward: {error}") from error
-        channels_last = tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
-        positive = None if self._lossless else _positive(planes)
-        return _Packed(stream, tensor.shape, tuple(planes.shape), tensor.dtype, name, channels_last, positive)
+        return pack_floats(tensor, name, settings)
 
     def _unpack(self, packed: Any) -> Tensor:
-        if not isinstance(packed, _Packed):
+        if not isinstance(packed, Packed):
             return packed
-        out = torch.empty(packed.coded_shape, dtype=packed.dtype)
-        try:
-            decompress_into(packed.stream, out)
-        except SubbandError as error:
-            raise SavedTensorError(f"the output of {packed.name}, saved for backward: {error}") from error
-        if packed.positive is not None:
-            positive = torch.from_numpy(np.unpackbits(packed.positive, count=out.numel())).reshape(out.shape)
-            out.clamp_min_(torch.finfo(out.dtype).tiny).mul_(positive)
-        out = out.reshape(packed.shape)
-        return out.contiguous(memory_format=torch.channels_last) if packed.channels_last else out
+        return Lazy(packed) if reader_at_work() else packed.decode()

@@ -1,0 +1,137 @@
+"""Backward passes that read compressed tensors part by part.
+
+A saved tensor that is decoded as a whole needs its full size beside the gradients that come in and go out: three maps at a time. A
+ReLU needs a bit a value, max pooling indices and a shape, and batch normalisation can write its gradient where the decoded map was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from ._packed import Packed
+
+aten = torch.ops.aten
+
+READERS = ("ReluBackward0", "MaxPool2DWithIndicesBackward0", "NativeBatchNormBackward0")
+"""Nodes of autograd whose saved tensors need not be decoded as a whole."""
+
+
+class Lazy(Tensor):
+    """Stands for a saved tensor while a node of autograd calls its operation, which is then done here."""
+
+    packed: Packed
+
+    @staticmethod
+    def __new__(cls, packed: Packed) -> Lazy:
+        layout = torch.channels_last if packed.channels_last else torch.contiguous_format
+        strides = torch.empty(packed.shape, device="meta", memory_format=layout).stride()
+        lazy = Tensor._make_wrapper_subclass(cls, packed.shape, strides=strides, dtype=packed.dtype, device="cpu")
+        lazy.packed = packed
+        return lazy
+
+    def __repr__(self, **_: Any) -> str:
+        return f"Lazy({self.packed.name})"
+
+    @classmethod
+    def __torch_dispatch__(cls, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if operation is aten.detach.default:
+            return Lazy(args[0].packed)
+        own = OPERATIONS.get(operation)
+        found = own(*args) if own is not None and not kwargs else None
+        if found is not None:
+            return found
+        args, kwargs = tree_map_only(Lazy, lambda lazy: lazy.packed.decode(), (args, kwargs or {}))
+        return operation(*args, **kwargs)
+
+
+def relu_backward(gradient: Tensor, result: Tensor, threshold: float) -> Tensor | None:
+    """``threshold_backward`` where ``result`` is compressed: the gradient where that is positive."""
+    if not isinstance(result, Lazy) or isinstance(gradient, Lazy) or threshold != 0 or gradient.ndim < 2:
+        return None
+    packed = result.packed
+    out = torch.empty_like(gradient)
+    if packed.positive is None:
+        for start, end, values in packed.parts():
+            out[start:end] = aten.threshold_backward(gradient[start:end], values, threshold)
+        return out
+    for number, (start, end) in enumerate(packed.bounds):
+        # A product is ten times as fast as a choice; gradients that are not finite become NaN where the choice would give 0.
+        torch.mul(gradient[start:end], packed.mask(number, tuple(out[start:end].shape)), out=out[start:end])
+    return out
+
+
+def max_pool_backward(gradient: Tensor, x: Tensor, kernel, stride, padding, dilation, ceil, indices: Tensor) -> Tensor | None:
+    """``max_pool2d_with_indices_backward``, which needs no more of ``x`` than its shape."""
+    if not isinstance(indices, Lazy) or isinstance(gradient, Lazy) or x.ndim != 4 or not gradient.is_contiguous():
+        return None
+    if indices.packed.channels_last:
+        return None
+    out = torch.empty(x.shape, dtype=gradient.dtype)
+    for start, end, places in indices.packed.parts():
+        part = out[start:end]
+        part.copy_(
+            aten.max_pool2d_with_indices_backward(
+                gradient[start:end], part, kernel, stride, padding, dilation, ceil, places
+            )
+        )
+    return out
+
+
+def batch_norm_backward(gradient, x, weight, running_mean, running_variance, mean, scale, train, eps, wanted):
+    """``native_batch_norm_backward`` in training, of a lossily coded float32 map. With g the gradient, n values a channel and
+    x' = (x - mean) * scale: the gradient of x is weight * scale * (g - sum(g)/n - x' * sum(g x')/n)."""
+    if (
+        not isinstance(x, Lazy)
+        or not train
+        or x.packed.exact
+        or x.ndim != 4
+        or isinstance(gradient, Lazy)
+        or not gradient.is_contiguous()
+        or any(found is not None and found.dtype != torch.float32 for found in (gradient, x, weight, mean))
+    ):
+        return None
+    packed = x.packed
+    across = (0, 2, 3)
+    # In a first pass the sums, in double: the parts of a map are many.
+    decoded = torch.empty(packed.shape)
+    sum_gradient, sum_product = torch.zeros(2, packed.shape[1], dtype=torch.float64)
+    channels = mean.reshape(1, -1, 1, 1)
+    for number, (start, end) in enumerate(packed.bounds):
+        part, g = decoded[start:end], gradient[start:end]
+        packed.decode_part(number, part)
+        sum_gradient += g.sum(across)
+        sum_product += (part - channels).mul_(g).sum(across)
+    normalised_product = sum_product * scale
+    gradient_x = None
+    if wanted[0]:
+        count = packed.shape.numel() // packed.shape[1]
+        factor = scale.double() if weight is None else scale.double() * weight
+        slope = -factor * scale * normalised_product / count
+        offset = -factor * sum_gradient / count - slope * mean
+        factor, slope, offset = (found.float().reshape(1, -1, 1, 1) for found in (factor, slope, offset))
+        # In a second one the gradient, in the place of the map.
+        for start, end in packed.bounds:
+            decoded[start:end].mul_(slope).add_(offset).addcmul_(gradient[start:end], factor)
+        gradient_x = decoded
+    return (
+        gradient_x,
+        normalised_product.float() if wanted[1] else None,
+        sum_gradient.float() if wanted[2] else None,
+    )
+
+
+OPERATIONS = {
+    aten.threshold_backward.default: relu_backward,
+    aten.max_pool2d_with_indices_backward.default: max_pool_backward,
+    aten.native_batch_norm_backward.default: batch_norm_backward,
+}
+
+
+def reader_at_work() -> bool:
+    """Whether a node that reads part by part asks for its tensors, and nobody wants gradients of its gradients."""
+    node = torch._C._current_autograd_node()
+    return node is not None and node.name() in READERS and not torch.is_grad_enabled()
