@@ -80,8 +80,10 @@ def one(name: str, way: str, batch: int, size: int, steps: int, gradients_to: st
     import torch
     import torch.nn.functional as F
 
+    import subband
     import subband.torch as st
 
+    subband.set_threads(torch.get_num_threads())
     torch.manual_seed(0)
     model = network(name).train()
     classes = 10 if name == "resnet20" else 1000
