@@ -174,10 +174,11 @@ def test_the_rate_estimate_is_near_the_bytes_and_falls_in_training():
     model = torch.nn.Sequential(layer)
     calibrator = subband.Calibrator("t", (8, 16, 16), **layer.coding())
     calibrator.observe(x), calibrator.fit(), calibrator.observe(x)
-    codec = subband.Codec(subband.Profile.of("n", [calibrator]), "t")
+    # At effort fast a table depends on channel and subband alone, as the estimate does; the default sees how smooth these maps are.
+    codec = subband.Codec(subband.Profile.of("n", [calibrator]), "t", effort="fast")
     model(x)
     real = 8 * sum(map(len, codec.compress_batch(x))) / x.numel()
-    assert real * 0.8 < st.rate(model).item() < real * 1.5
+    assert real * 0.9 < st.rate(model).item() < real * 1.25
     optimizer = torch.optim.Adam(st.parameter_groups(model, codec_lr=0.05))
     before = st.rate(model).item()
     for _ in range(60):
