@@ -6,7 +6,8 @@ use crate::{evaluation_report, onnx, table};
 
 /// How each tap is coded, then what that does on the held-out inputs.
 pub fn text(found: &TuneReport) -> String {
-    let mut rows = table::new(&["tap", "transform", "step", "of std", "rounding", "masked", "alone", "bits/value"]);
+    let mut rows =
+        table::new(&["tap", "transform", "step", "of std", "rounding", "diffusion", "masked", "alone", "bits/value"]);
     for (tap, rate) in found.tuned.iter().zip(&found.held_out.rates.per_tap) {
         rows.add_row([
             onnx::printable(&tap.name),
@@ -14,6 +15,7 @@ pub fn text(found: &TuneReport) -> String {
             steps(&tap.steps),
             format!("{:.2}", geometric_mean(&tap.steps) / if tap.std > 0.0 { tap.std } else { 1.0 }),
             tap.rounding.to_string(),
+            tap.diffusion.to_string(),
             table::percent(tap.masked),
             tap.predicted.map_or(String::new(), |point| format!("{:.3}", point.bits)),
             format!("{:.3}", rate.bits_per_value),

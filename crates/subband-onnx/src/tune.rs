@@ -3,7 +3,8 @@
 //! Each tap is studied alone: which transform, how much an error in each group of subbands and of channels harms the output,
 //! and for the best forms how bits and harm go with the step. Then one price of harm in bits is turned; at a price every tap
 //! takes the form and the step of least cost, so that a bit more buys the same everywhere. With all taps coded at once that
-//! price is bisected on inputs that nothing else has seen, until the budget is just kept.
+//! price is bisected on inputs that nothing else has seen, until the budget is just kept. The one rule that the search began
+//! from is taken to the end too, and the better of both is the result.
 
 mod bisect;
 mod budget;
@@ -119,19 +120,28 @@ pub fn tune(
         .collect();
     let mut job =
         Job { runnable, network: &network, sites: &sites, config, state: &mut state, progress: &mut *progress };
-    let tuning = match config.rule {
-        Some(rule) => job.rule(rule, held_out)?,
-        None => job.search(calibration, held_out)?,
+    let tunings = match config.rule {
+        Some(rule) => vec![job.rule(rule, held_out)?],
+        None => job.search(calibration, held_out)?.into(),
     };
+    let mut candidates = Vec::new();
+    for tuning in tunings {
+        let (profile, evaluation) = job.finish(&tuning, calibration, held_out)?;
+        let met = tuning.found.met && config.budget.keeps(&evaluation.measured);
+        candidates.push((tuning, profile, evaluation, met));
+    }
+    // Of those that keep the budget the one of fewest bytes, else the first, which is the closest that was found.
+    let bytes = |evaluation: &ModelEvaluation, met: bool| if met { evaluation.rates.bytes } else { u64::MAX };
+    let best = candidates.into_iter().min_by_key(|(.., evaluation, met)| bytes(evaluation, *met));
+    let (tuning, profile, evaluation, met) = best.expect("there is at least one");
     let strength = tuning.found.best;
-    let (profile, evaluation) = job.finish(&tuning, calibration, held_out)?;
     progress.end();
     let settings = tuning.family.at(strength, &sites);
     let tuned =
         sites.iter().zip(profile.taps()).zip(settings).map(|((site, tap), setting)| tuned_tap(site, tap, setting));
     let report = TuneReport {
         budget: config.budget,
-        met: tuning.found.met && holds(&config.budget, &evaluation),
+        met,
         mode: if config.rule.is_some() { "rule" } else { "search" }.into(),
         step_scale: if config.rule.is_some() { strength.exp() } else { tuning.first_scale },
         seed: config.seed,
@@ -168,15 +178,4 @@ fn check(config: &TuneConfig, calibration: &Inputs, held_out: &Inputs) -> Result
         )));
     }
     Ok(())
-}
-
-/// Whether an evaluation keeps the budget as it stands.
-fn holds(budget: &Budget, evaluation: &ModelEvaluation) -> bool {
-    let measured = &evaluation.measured;
-    match *budget {
-        Budget::MaxDrop(points) => measured.top1_drop.is_some_and(|drop| drop <= points + 1e-9),
-        Budget::MinAgreement(percent) => measured.top1_agreement >= percent - 1e-9,
-        Budget::MinPsnr(db) => measured.psnr.is_none_or(|psnr| psnr >= db),
-        Budget::MaxKl(nats) => measured.kl <= nats,
-    }
 }

@@ -18,6 +18,9 @@ pub struct Coding {
     /// Rounding offset of the quantizer, 0 to 0.5; 0.5 rounds to nearest, less widens the dead zone.
     /// Encoder only.
     pub rounding: f32,
+    /// Share of each rounding error that is added to the values to the right and below, 0 to 1; above 0 only without a
+    /// transform. Errors then cancel over a few values, and networks feel less of them. Encoder only.
+    pub diffusion: f32,
     /// Shift of the point of reconstruction towards zero, 0 to 0.5 steps.
     pub reconstruction: f32,
     /// Indices are clamped to this many bits in two's complement, 2 to 24. Encoder only.
@@ -41,6 +44,7 @@ impl Coding {
             levels,
             steps,
             rounding: 0.5,
+            diffusion: 0.0,
             reconstruction: 0.0,
             index_bits: 24,
             mask: None,
@@ -57,6 +61,12 @@ impl Coding {
     /// With another rounding offset.
     pub fn with_rounding(mut self, rounding: f32) -> Self {
         self.rounding = rounding;
+        self
+    }
+
+    /// With rounding errors passed on.
+    pub fn with_diffusion(mut self, share: f32) -> Self {
+        self.diffusion = share;
         self
     }
 
@@ -96,6 +106,15 @@ impl Coding {
         self.steps.validate(self.levels, channels)?;
         in_half_unit("rounding", self.rounding)?;
         in_half_unit("reconstruction", self.reconstruction)?;
+        if !(0.0..=1.0).contains(&self.diffusion) {
+            return Err(Error::invalid(format!("diffusion is {}: allowed are 0 to 1", self.diffusion)));
+        }
+        if self.diffusion > 0.0 && (self.levels > 0 || self.lossless) {
+            return Err(Error::invalid(format!(
+                "diffusion is {} with {} levels: errors are passed on without a transform and with loss only",
+                self.diffusion, self.levels
+            )));
+        }
         if !(2..=24).contains(&self.index_bits) {
             return Err(Error::invalid(format!("index_bits is {}: allowed are 2 to 24", self.index_bits)));
         }

@@ -67,6 +67,11 @@ impl Pieces {
         }
     }
 
+    /// With planes in one piece, however large.
+    pub fn with_whole_planes(self) -> Self {
+        Pieces { strips: None, ..self }
+    }
+
     /// The pieces of so many planes, in order.
     pub fn of(&self, planes: usize) -> impl Iterator<Item = Piece> + '_ {
         let strips = self.strips.as_ref().map_or(1, |strips| strips.count);

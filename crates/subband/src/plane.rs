@@ -10,7 +10,7 @@ use crate::kernel::{
     AbreastScratch, Isa, clamp_at_zero, count_negative, dequantize_tokens, indices_of, quantize_tokens, tokens_of,
 };
 pub(crate) use crate::pieces::{Piece, Pieces};
-use crate::quantize::{IndexRange, StepTable, constants, dequantize, quantize};
+use crate::quantize::{Diffusion, IndexRange, StepTable, constants, dequantize, quantize};
 use crate::token_blocks::TokenBlocks;
 use crate::wavelet::{
     PlaneScratch, Regions, SubbandLayout, Wavelet, forward_abreast, forward_f32, forward_i32, forward_planes,
@@ -24,6 +24,7 @@ pub(crate) struct PlaneBuffers {
     regions: Regions,
     abreast: AbreastScratch,
     prescaled: Vec<f32>,
+    errors: Vec<f32>,
     integer: PlaneScratch<i32>,
     coefficients: Vec<f32>,
     integer_coefficients: Vec<i32>,
@@ -44,8 +45,10 @@ impl PlaneQuantizer {
     pub fn new(coding: Coding, channels: usize, height: usize, width: usize) -> Result<Self> {
         coding.validate(channels)?;
         let layout = SubbandLayout::new(height, width, coding.levels);
+        let pieces = Pieces::new(&layout, coding.wavelet);
         Ok(PlaneQuantizer {
-            pieces: Pieces::new(&layout, coding.wavelet),
+            // Errors go from row to row.
+            pieces: if coding.diffusion > 0.0 { pieces.with_whole_planes() } else { pieces },
             layout,
             steps: StepTable::new(&coding.steps, coding.wavelet, coding.levels),
             range: IndexRange::of_bits(coding.index_bits),
@@ -73,9 +76,14 @@ impl PlaneQuantizer {
     }
 
     /// The coefficients of the values of a piece: subband after subband, in each the blocks of its planes; and how many
-    /// values were clamped.
-    fn coefficients<'b>(&self, piece: &Piece, values: &'b [f32], buffers: &'b mut PlaneBuffers) -> (&'b [f32], usize) {
-        let PlaneBuffers { float, regions, abreast, prescaled, coefficients, .. } = buffers;
+    /// values were clamped; and memory for [`PlaneQuantizer::indices`].
+    fn coefficients<'b>(
+        &self,
+        piece: &Piece,
+        values: &'b [f32],
+        buffers: &'b mut PlaneBuffers,
+    ) -> (&'b [f32], usize, &'b mut Vec<f32>) {
+        let PlaneBuffers { float, regions, abreast, prescaled, errors, coefficients, .. } = buffers;
         let (clamped, values) = match self.coding.prescale {
             Some(scale) => {
                 prescaled.clear();
@@ -86,7 +94,7 @@ impl PlaneQuantizer {
             None => (0, values),
         };
         if self.layout.levels == 0 {
-            return (values, clamped);
+            return (values, clamped, errors);
         }
         coefficients.resize(values.len(), 0.0);
         let layout = self.pieces.layout(piece);
@@ -97,7 +105,19 @@ impl PlaneQuantizer {
         } else {
             forward_f32(self.coding.wavelet, layout, values, float, coefficients);
         }
-        (coefficients, clamped)
+        (coefficients, clamped, errors)
+    }
+
+    /// Indices of blocks next to each other, and how many were clamped; `errors` is working memory.
+    fn indices(&self, coefficients: &[f32], step: f32, errors: &mut Vec<f32>, indices: &mut [i32]) -> usize {
+        let Coding { rounding, diffusion, nonnegative, .. } = self.coding;
+        if diffusion == 0.0 {
+            return quantize(coefficients, step, rounding, self.range, indices);
+        }
+        let diffusion = Diffusion { share: diffusion, step, rounding, range: self.range, nonnegative };
+        let plane = self.layout.plane().max(1);
+        let planes = coefficients.chunks_exact(plane).zip(indices.chunks_exact_mut(plane));
+        planes.map(|(plane, indices)| diffusion.quantize(plane, self.layout.width, errors, indices)).sum()
     }
 
     /// Indices of the values of a piece, into the blocks of a chunk that begins with channel `first_channel`.
@@ -110,14 +130,14 @@ impl PlaneQuantizer {
         buffers: &mut PlaneBuffers,
         indices: &mut IndexBlocks,
     ) -> usize {
-        let (coefficients, mut clamped) = self.coefficients(piece, values, buffers);
+        let (coefficients, mut clamped, errors) = self.coefficients(piece, values, buffers);
         let channels = indices.channels();
         self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
             let target = &mut indices.values_mut()[self.pieces.range(subband, channels, piece, slots)];
             match step {
                 Some(step) => {
                     let coefficients = &coefficients[offset..offset + target.len()];
-                    clamped += quantize(coefficients, step, self.coding.rounding, self.range, target);
+                    clamped += self.indices(coefficients, step, errors, target);
                 }
                 None => target.fill(0),
             }
@@ -137,7 +157,7 @@ impl PlaneQuantizer {
         counts: &mut [Histogram],
     ) -> usize {
         let isa = Isa::current();
-        let (coefficients, mut clamped) = self.coefficients(piece, values, buffers);
+        let (coefficients, mut clamped, errors) = self.coefficients(piece, values, buffers);
         let (channels, told_apart) = (tokens.channels(), counts.len() / self.layout.blocks.len());
         self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
             let range = self.pieces.range(subband, channels, piece, slots.clone());
@@ -148,11 +168,12 @@ impl PlaneQuantizer {
                     let coefficients = &coefficients[offset..offset + range.len()];
                     let constants = constants(step, self.coding.rounding, self.range);
                     let target = &mut tokens.tokens_mut()[range.clone()];
-                    if !self.range.holds_tokens_without_raw_bits()
+                    if self.coding.diffusion > 0.0
+                        || !self.range.holds_tokens_without_raw_bits()
                         || quantize_tokens(isa, constants, coefficients, target) >= FIRST_WITH_RAW_BITS
                     {
                         let (target, indices) = tokens.widen(range.clone());
-                        clamped += quantize(coefficients, step, self.coding.rounding, self.range, indices);
+                        clamped += self.indices(coefficients, step, errors, indices);
                         if tokens_of(isa, indices, target) >= FIRST_WITH_RAW_BITS {
                             tokens.mark_wide(subband, slots.clone(), range.clone());
                         }
@@ -206,7 +227,7 @@ impl PlaneQuantizer {
         scaled: &mut [f32],
     ) {
         debug_assert!(piece.slots.len() == 1 && piece.rows.len() == self.layout.height);
-        let (coefficients, _) = self.coefficients(piece, values, buffers);
+        let (coefficients, ..) = self.coefficients(piece, values, buffers);
         for (subband, block) in self.layout.blocks.iter().enumerate() {
             let inverse = 1.0 / self.steps.step(channel, subband);
             let target = &mut scaled[block.offset * channels + piece.slots.start * block.len()..][..block.len()];

@@ -9,8 +9,8 @@ use crate::effort::Effort;
 use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, VERSION_3, VERSION_4, put_f32,
-    put_string, put_varint, read_coding, write_coding,
+    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, VERSION_3, VERSION_4, VERSION_5,
+    put_f32, put_string, put_varint, read_coding, write_coding,
 };
 use crate::mixing::MixingModel;
 use crate::spread::SpreadModel;
@@ -19,9 +19,11 @@ use crate::wavelet::subband_count;
 /// Kinds of the parts that follow the tables, or in version 3 the activity model.
 const MIXING_PART: u8 = 4;
 const SPREAD_PART: u8 = 8;
-/// What a tap body of version 4 is like: as one of version 3, or with parts alone.
+/// What a tap body since version 4 is like: as one of version 3, or with parts alone.
 const OLD_FORM: u8 = 0;
 const PARTS_FORM: u8 = 1;
+/// Added to either since version 5: the share of errors that is passed on is in front of the body.
+const WITH_DIFFUSION: u8 = 2;
 
 /// First 8 bytes of the SHA-256 of a tap's bytes: names coding and tables exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,6 +303,7 @@ impl Profile {
         let mut out = PROFILE_MAGIC.to_vec();
         let any = |has: fn(&TapProfile) -> bool| self.taps.iter().any(has);
         let versions = [
+            (any(|tap| tap.coding.diffusion > 0.0), VERSION_5),
             (any(TapProfile::has_spread_model), VERSION_4),
             (any(TapProfile::has_mixing_model), VERSION_3),
             (any(|tap| tap.activity.is_some()), VERSION_2),
@@ -311,8 +314,16 @@ impl Profile {
         put_varint(&mut out, self.taps.len() as u64);
         for tap in &self.taps {
             let body = tap.body();
-            if version == VERSION_4 {
-                out.push(if tap.has_spread_model() { PARTS_FORM } else { OLD_FORM });
+            if version >= VERSION_4 {
+                let form = if tap.has_spread_model() { PARTS_FORM } else { OLD_FORM };
+                // It is no part of the body, nor of its hash: decoders do without it.
+                match tap.coding.diffusion {
+                    0.0 => out.push(form),
+                    diffusion => {
+                        out.push(form + WITH_DIFFUSION);
+                        put_f32(&mut out, diffusion);
+                    }
+                }
             }
             put_varint(&mut out, body.len() as u64);
             out.extend_from_slice(&body);
@@ -331,10 +342,10 @@ impl Profile {
             return Err(Error::corrupt("this is no Subband profile: the first four bytes are wrong"));
         }
         let version = bytes[4];
-        if !(VERSION..=VERSION_4).contains(&version) {
+        if !(VERSION..=VERSION_5).contains(&version) {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the profile has format version {version}: this library reads up to {VERSION_4}"),
+                format!("the profile has format version {version}: this library reads up to {VERSION_5}"),
             ));
         }
         let (covered, checksum) = bytes.split_at(bytes.len() - 4);
@@ -343,23 +354,41 @@ impl Profile {
         let count = reader.varint()?;
         let mut bodies = Vec::new();
         for _ in 0..count {
-            let form = match version {
-                VERSION_4 => match reader.u8()? {
-                    OLD_FORM => Form::of_version(VERSION_3),
-                    PARTS_FORM => Form::PARTS,
-                    form => return Err(Error::corrupt(format!("a tap of the unknown form {form}"))),
+            let (form, diffused) = match version {
+                VERSION_4 | VERSION_5 => match reader.u8()? {
+                    form if version == VERSION_5 && form >= WITH_DIFFUSION => (form - WITH_DIFFUSION, true),
+                    form => (form, false),
                 },
-                version => Form::of_version(version),
+                _ => (OLD_FORM, false),
             };
+            let form = match form {
+                OLD_FORM => Form::of_version(version.min(VERSION_3)),
+                PARTS_FORM => Form::PARTS,
+                form => return Err(Error::corrupt(format!("a tap of the unknown form {form}"))),
+            };
+            let diffusion = if diffused { Some(reader.f32()?) } else { None };
             let length = reader.varint()?;
-            bodies.push((form, reader.take(length)?));
+            bodies.push((form, diffusion, reader.take(length)?));
         }
         reader.finish()?;
         if crc32fast::hash(covered).to_le_bytes() != *checksum {
             return Err(Error::corrupt("the checksum of the profile does not match"));
         }
-        let taps = bodies.into_iter().map(|(form, body)| TapProfile::read_from(body, form, limits));
+        let taps = bodies.into_iter().map(|(form, diffusion, body)| {
+            let mut tap = TapProfile::read_from(body, form, limits)?;
+            if let Some(diffusion) = diffusion {
+                if diffusion == 0.0 {
+                    return Err(Error::corrupt(format!("tap '{}' is not written the one way there is", tap.name)));
+                }
+                tap.coding.diffusion = diffusion;
+                tap.coding.validate(tap.shape[0]).map_err(|error| Error::corrupt(error.to_string()))?;
+            }
+            Ok(tap)
+        });
         let taps = taps.collect::<Result<Vec<_>>>()?;
+        if version == VERSION_5 && taps.iter().all(|tap| tap.coding.diffusion == 0.0) {
+            return Err(Error::corrupt("the profile is of version 5 and has nothing of it"));
+        }
         Profile::new(network, taps).map_err(|error| Error::corrupt(error.to_string()))
     }
 

@@ -184,6 +184,35 @@ fn spread_models() {
     assert_eq!(fs::read(golden("v4/layer1.0.packet")).unwrap()[0], 0xB8);
 }
 
+/// Version 5 added diffusion to profiles. Packets and streams are of the versions before, and decode without it.
+#[test]
+fn diffusion() {
+    let (shape, values) = ([4, 8, 8], map(4 * 8 * 8));
+    let tap = |name: &str, diffusion: f32| {
+        let coding = Coding::new(Wavelet::None, 0, Steps::Uniform(0.5)).with_nonnegative(true);
+        let mut calibrator = TapCalibrator::new(name, shape, coding.with_diffusion(diffusion)).unwrap();
+        calibrator.observe(&values, &mut Scratch::default(), &mut vec![0.0; values.len()]).unwrap();
+        calibrator.finish()
+    };
+    let profile = Profile::new("golden", vec![tap("layer1.0", 0.75), tap("layer1.1", 0.0)]).unwrap();
+    let golden = stored("v5/profile.sbp", &profile.to_bytes());
+    assert_eq!(profile.to_bytes(), golden);
+    assert_eq!(golden[4], 5);
+    assert_eq!(Profile::from_bytes(&golden, &Limits::default()).unwrap(), profile);
+    let mut packets = Vec::new();
+    for tap in profile.taps() {
+        let codec = TapCodec::new(tap).unwrap();
+        let (mut scratch, mut packet, mut decoded) = (Scratch::default(), Vec::new(), vec![0.0; values.len()]);
+        codec.compress(&values, &mut scratch, &mut packet).unwrap();
+        assert_eq!(packet, stored(&format!("v5/{}.packet", tap.name()), &packet));
+        codec.decompress(&packet, &mut scratch, &mut decoded).unwrap();
+        let decoded: Vec<u8> = decoded.iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(decoded, stored(&format!("v5/{}.raw", tap.name()), &decoded));
+        packets.push(decoded);
+    }
+    assert_ne!(packets[0], packets[1], "errors are passed on");
+}
+
 /// A profile of two taps, calibrated by one map and whatever `calibrate` does then, and a packet and a stream of each. `exact`:
 /// calibration makes the same profile on every machine and by every version.
 fn profile_files(folder: &str, effort: Effort, exact: bool, calibrate: impl Fn(&mut TapCalibrator, &[f32])) {

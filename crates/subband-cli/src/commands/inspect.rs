@@ -136,7 +136,8 @@ fn stream_text(info: &StreamInfo) -> String {
 }
 
 fn profile_text(profile: &Profile, bytes: usize) -> String {
-    let mut rows = table::new(&["tap", "shape", "wavelet", "levels", "step", "rounding", "kept", "tables"]);
+    let mut rows =
+        table::new(&["tap", "shape", "wavelet", "levels", "step", "rounding", "diffusion", "kept", "tables"]);
     for tap in profile.taps() {
         let coding = tap.coding();
         rows.add_row([
@@ -146,6 +147,7 @@ fn profile_text(profile: &Profile, bytes: usize) -> String {
             coding.levels.to_string(),
             table::steps(&coding.steps),
             table::figure(coding.rounding.into()),
+            table::figure(coding.diffusion.into()),
             table::percent(kept(coding, tap.shape())),
             tap.table_count().to_string(),
         ]);

@@ -37,10 +37,19 @@ impl Budget {
         matches!(self, Self::MinPsnr(_))
     }
 
+    /// Whether outputs keep the budget as they stand.
+    pub(super) fn keeps(&self, measured: &Measured) -> bool {
+        match *self {
+            Self::MaxDrop(points) => measured.top1_drop.is_some_and(|drop| drop <= points + 1e-9),
+            Self::MinAgreement(percent) => measured.top1_agreement >= percent - 1e-9,
+            Self::MinPsnr(db) => measured.psnr.is_none_or(|psnr| psnr >= db),
+            Self::MaxKl(nats) => measured.kl <= nats,
+        }
+    }
+
     /// Whether `trial` keeps the budget; `all` are the trials so far, it among them.
     pub(super) fn is_met(&self, trial: &Trial, all: &[Trial]) -> bool {
-        let Trial { measured, .. } = trial;
-        match *self {
+        let lucky = match *self {
             Self::MaxDrop(points) => {
                 // A few hundred inputs tell a drop of half a point from none by one or two answers. So it is also estimated:
                 // answers that changed, times the net share of losses among all that changed in any trial.
@@ -48,12 +57,11 @@ impl Budget {
                 let [lost, gained] = changed(all);
                 let net = (lost as f64 - gained as f64).max(0.0) / (lost + gained).max(1) as f64;
                 let share = (trial.lost + trial.gained) as f64 / trial.labelled.max(1) as f64;
-                measured.top1_drop.is_some_and(|drop| drop <= points + 1e-9) && 100.0 * share * net <= points + 1e-9
+                100.0 * share * net > points + 1e-9
             }
-            Self::MinAgreement(percent) => measured.top1_agreement >= percent - 1e-9,
-            Self::MinPsnr(db) => measured.psnr.is_none_or(|psnr| psnr >= db),
-            Self::MaxKl(nats) => measured.kl <= nats,
-        }
+            _ => false,
+        };
+        self.keeps(&trial.measured) && !lucky
     }
 }
 

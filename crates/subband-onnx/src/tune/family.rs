@@ -89,6 +89,7 @@ pub(super) fn tuned_tap(site: &Site, tap: &subband::TapProfile, setting: Setting
         wavelet: coding.wavelet.to_string(),
         levels: coding.levels,
         rounding: coding.rounding,
+        diffusion: coding.diffusion,
         steps_by_channel: matches!(coding.steps, Steps::PerChannel(_)),
         steps: steps_by_subband(&coding.steps, coding.levels),
         masked: if details == 0 { 0.0 } else { 1.0 - kept as f64 / details as f64 },

@@ -8,6 +8,8 @@ pub(super) struct Form {
     pub levels: u8,
     /// Rounding offset of the quantizer.
     pub rounding: f32,
+    /// Share of rounding errors that is passed on.
+    pub diffusion: f32,
     /// Factors of the step, in coding order.
     pub subbands: Vec<f64>,
     /// Factors of the step by channel, on top.
@@ -17,7 +19,7 @@ pub(super) struct Form {
 impl Form {
     /// One step for everything.
     pub fn plain(wavelet: Wavelet, levels: u8, rounding: f32) -> Self {
-        Self { wavelet, levels, rounding, subbands: vec![1.0; subbands(levels)], channels: None }
+        Self { wavelet, levels, rounding, diffusion: 0.0, subbands: vec![1.0; subbands(levels)], channels: None }
     }
 
     /// The coding with a step.
@@ -28,7 +30,8 @@ impl Form {
             None if self.subbands.iter().all(|&factor| factor == 1.0) => Steps::Uniform(allowed(step)),
             None => Steps::PerSubband(row(1.0)),
         };
-        Coding::new(self.wavelet, self.levels, steps).with_rounding(self.rounding).with_nonnegative(nonnegative)
+        let coding = Coding::new(self.wavelet, self.levels, steps).with_rounding(self.rounding);
+        coding.with_diffusion(self.diffusion).with_nonnegative(nonnegative)
     }
 
     /// For people.
@@ -43,7 +46,11 @@ impl Form {
         if self.channels.is_some() {
             title += ", steps by channel";
         }
-        title + &format!(", rounding {}", self.rounding)
+        title += &format!(", rounding {}", self.rounding);
+        if self.diffusion > 0.0 {
+            title += &format!(", diffusion {}", self.diffusion);
+        }
+        title
     }
 }
 
@@ -95,5 +102,8 @@ mod tests {
         let Steps::PerChannel(rows) = by_channel.coding(0.5, true).steps else { panic!("steps by channel") };
         assert_eq!(rows[1], [0.25, 0.5, 0.5, 1.0]);
         assert_eq!(by_channel.title(), "haar 1, steps by subband, steps by channel, rounding 0.5");
+        let diffused = Form { diffusion: 0.75, ..Form::plain(Wavelet::None, 0, 0.5) };
+        assert_eq!(diffused.coding(0.5, true).diffusion, 0.75);
+        assert_eq!(diffused.title(), "none, rounding 0.5, diffusion 0.75");
     }
 }

@@ -2,6 +2,7 @@ use subband::{Profile, Wavelet};
 use subband_nn::Progress;
 use subband_nn::evaluate::EvaluateOptions;
 
+use super::TuneConfig;
 use super::bisect::{Found, Path as SearchPath, strongest};
 use super::budget::Budget;
 use super::curve::Curve;
@@ -10,19 +11,16 @@ use super::probe::{Convoy, Probe, Site};
 use super::state::State;
 use super::study::{Study, study};
 use super::together::Together;
-use super::{TuneConfig, holds};
 use crate::calibrate::{TableOptions, TapCoding, profile_of};
 use crate::error::{Error, Result};
 use crate::evaluate::{ModelEvaluation, Runnable, batch_size, evaluate, gives_probabilities};
 use crate::inputs::Inputs;
 use crate::network::TappedNetwork;
 
-/// Inputs that the one rule's first step is looked for on.
-const FIRST_LOOK: usize = 32;
 /// Values of one tap's maps that are studied at once.
 const STUDIED_VALUES: usize = 1 << 25;
-/// The first transform, for the one rule that a search begins from.
-const FIRST_TRANSFORM: (Wavelet, u8) = (Wavelet::Haar, 3);
+/// Transform of the one rule that a search begins from, and has to beat.
+const FIRST_TRANSFORM: (Wavelet, u8) = (Wavelet::None, 0);
 /// Natural logarithms of the step scales that are tried, and of the first.
 const SCALES: [f64; 2] = [-10.5, 4.0];
 const FIRST_SCALE: f64 = -1.0;
@@ -58,27 +56,22 @@ impl Job<'_, '_> {
         Ok(Tuning { family, first_scale: found.best.exp(), found, search_inputs: 0 })
     }
 
-    /// Every tap as suits it.
-    pub fn search(&mut self, calibration: &Inputs, held_out: &Inputs) -> Result<Tuning> {
-        // Where roughly: one rule for all on a few inputs. A drop that few cannot tell; an agreement they can.
-        let rough = match self.config.budget {
-            Budget::MaxDrop(points) => Budget::MinAgreement((100.0 - 10.0 * points).clamp(80.0, 99.0)),
-            budget => budget,
-        };
-        let rule = Family::Rule(FIRST_TRANSFORM.0, FIRST_TRANSFORM.1);
-        let path = SearchPath { start: FIRST_SCALE, stride: 0.5, tolerance: 0.25, bounds: SCALES };
-        let first = self.verified(&rule, "on a few", &calibration.spread(FIRST_LOOK), "a first look", path, &rough)?;
-        let harm = first.trials.iter().find(|trial| trial.strength == first.best).map(|trial| trial.harm(&rough));
+    /// Every tap as suits it; and beside it the one rule that the search began from, which may turn out to be better.
+    pub fn search(&mut self, calibration: &Inputs, held_out: &Inputs) -> Result<[Tuning; 2]> {
+        let rule = self.rule(FIRST_TRANSFORM, held_out)?;
+        let first = rule.found.best;
+        let harm = rule.found.trials.iter().find(|trial| trial.strength == first);
+        let harm = harm.map_or(0.0, |trial| trial.harm(&self.config.budget));
         // In steps, so that studies serve other budgets too.
-        let ln_scale = (2.0 * first.best).round() / 2.0;
+        let ln_scale = (2.0 * first).round() / 2.0;
         let kind = if self.config.budget.is_of_values() { "squared error" } else { "divergence" };
         let of = format!("{kind} around {ln_scale}");
         let (studies, search_inputs) = self.studies(calibration, ln_scale.exp(), &of)?;
-        let start = (self.price_of(&studies, harm.unwrap_or(0.0)) / PRICES).round() * PRICES;
+        let start = (self.price_of(&studies, harm) / PRICES).round() * PRICES;
         let family = Family::Studies(studies);
         let path = SearchPath { start, stride: 8.0 * PRICES, tolerance: PRICES, bounds: [start - 8.0, start + 8.0] };
         let found = self.verified(&family, &of, held_out, "all taps at once", path, &self.config.budget)?;
-        Ok(Tuning { family, found, first_scale: first.best.exp(), search_inputs })
+        Ok([Tuning { family, found, first_scale: first.exp(), search_inputs }, Tuning { search_inputs, ..rule }])
     }
 
     /// Bisects a family on `inputs`; both are named by `of`.
@@ -196,7 +189,7 @@ impl Job<'_, '_> {
             let profile = profile_of(model, self.network, &codings, calibration, options, self.progress)?;
             let found = evaluate(self.runnable, held_out, &profile, layout, &evaluation, self.progress)?;
             let masked = profile.taps().iter().any(|tap| tap.coding().mask.is_some());
-            if !drop_unused || !masked || holds(&self.config.budget, &found) {
+            if !drop_unused || !masked || self.config.budget.keeps(&found.measured) {
                 return Ok((profile, found));
             }
         }

@@ -33,9 +33,9 @@ struct Part<'n> {
     inputs: usize,
 }
 
-/// Share of the outputs' relative squared error in the divergence: too little to tell, but where the network is so sure of
-/// the few inputs that nothing diverges, there is still something to go by.
-const TRACE: f64 = 1e-3;
+/// Weight of the outputs' relative squared error beside their divergence. Divergence comes from the few inputs that the network
+/// is not sure of, and of a dozen inputs there may be one of those or none; the error comes from all alike.
+const ERROR_WEIGHT: f64 = 1.0;
 /// Inputs whose maps are really coded to find rates.
 const CODED: usize = 12;
 
@@ -93,7 +93,7 @@ impl<'n> Convoy<'n> {
         }
         let harm = match self.of_values {
             true => measures.mse(),
-            false => measures.kl() + TRACE * measures.relative_error(),
+            false => measures.kl() + ERROR_WEIGHT * measures.relative_error(),
         };
         // What is not finite must not look cheap, and JSON has no infinity.
         let harm = if harm.is_finite() { harm } else { f64::MAX.sqrt() };

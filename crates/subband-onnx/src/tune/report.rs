@@ -56,6 +56,9 @@ pub struct TunedTap {
     pub levels: u8,
     /// Rounding offset of the quantizer.
     pub rounding: f32,
+    /// Share of rounding errors that is passed on to the next values.
+    #[serde(default)]
+    pub diffusion: f32,
     /// Whether channels differ in their steps.
     pub steps_by_channel: bool,
     /// Steps by subband in coding order, LL first; of channels that differ, geometric means.

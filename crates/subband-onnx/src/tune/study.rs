@@ -31,6 +31,10 @@ const TRANSFORMS: [(Wavelet, u8); 8] = [
 /// A little wider than rounding to nearest: what bits are worth at some two of them a value.
 const ROUNDING: f32 = 0.42;
 const OTHER_ROUNDINGS: [f32; 2] = [0.5, 0.35];
+/// Rounding to nearest, with this share of errors passed on, is a form of its own; where it is the best, another share is
+/// tried: early maps want less of it, late ones more.
+const DIFFUSION: f32 = 0.5;
+const OTHER_DIFFUSION: f32 = 0.9;
 /// Steps on both sides of the one rule's, at which forms are compared.
 const INNER: [f64; 2] = [0.7, 1.4];
 /// Steps that the rates of a chosen form are measured at beside them, and one for a second look at its harm.
@@ -108,6 +112,7 @@ pub(super) fn study(probe: &mut Probe<'_, '_>, base: f64, note: &mut dyn FnMut(&
             sensitivities = found;
         }
     }
+    forms.push(Form { diffusion: DIFFUSION, ..Form::plain(Wavelet::None, 0, 0.5) });
     note("steps by channel");
     if let Some(channels) = channel_factors(probe, 2.0 * base)? {
         // The transform with one step for all subbands is not worth a second look.
@@ -130,8 +135,12 @@ pub(super) fn study(probe: &mut Probe<'_, '_>, base: f64, note: &mut dyn FnMut(&
     gauged.truncate(1);
     gauged.extend(other);
     note("rounding");
-    for rounding in OTHER_ROUNDINGS {
-        let other = Gauged::new(probe, Form { rounding, ..best.clone() }, base)?;
+    let others: Vec<Form> = match best.diffusion > 0.0 {
+        true => vec![Form { diffusion: OTHER_DIFFUSION, ..best }],
+        false => OTHER_ROUNDINGS.map(|rounding| Form { rounding, ..best.clone() }).into(),
+    };
+    for form in others {
+        let other = Gauged::new(probe, form, base)?;
         tried.push((other.form.title(), other.score(harm)));
         if other.score(harm) < gauged[0].score(harm) {
             gauged[0] = other;
@@ -160,7 +169,7 @@ fn transforms(probe: &mut Probe<'_, '_>, base: f64) -> Result<Vec<Form>> {
         let mut line = Vec::new();
         for factor in INNER {
             let rate = probe.rate(&form.coding(base * factor, probe.site.nonnegative))?;
-            line.push((rate.mse.max(1e-30).ln(), rate.bits));
+            line.push((rate.mse.max(LEAST).ln(), rate.bits));
         }
         lines.push(line);
     }

@@ -11,9 +11,13 @@ pub(crate) struct IndexRange {
 
 impl IndexRange {
     /// Two's complement range of `bits` bits, 2 to 24.
-    pub fn of_bits(bits: u8) -> Self {
+    pub const fn of_bits(bits: u8) -> Self {
         let half = 1 << (bits - 1);
         IndexRange { min: -half, max: half - 1 }
+    }
+
+    pub fn clamp(self, index: i32) -> i32 {
+        index.clamp(self.min, self.max)
     }
 
     /// Whether no index of a token without raw bits is beyond.
