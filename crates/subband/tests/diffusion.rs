@@ -36,7 +36,7 @@ fn efforts_chunks_and_trials_agree() {
         for steps in [Steps::Uniform(0.7), Steps::PerChannel((0..shape[0]).map(|c| vec![0.5 + c as f32]).collect())] {
             let coding = coding(steps).with_nonnegative(lowest == 0.0);
             let mut expected = vec![0.0; map.len()];
-            let mut trial = TapCalibrator::new("tap", shape, coding.clone()).unwrap();
+            let trial = TapCalibrator::new("tap", shape, coding.clone()).unwrap();
             trial.decode(&map, &mut Scratch::default(), &mut expected).unwrap();
             let profile = profile(shape, coding, &map);
             for effort in [Effort::Fast, Effort::Default] {
@@ -65,7 +65,7 @@ fn means_survive() {
     let mean = |diffusion: f32| {
         let coding = coding(Steps::Uniform(1.0)).with_diffusion(diffusion);
         let mut decoded = vec![0.0; map.len()];
-        let mut trial = TapCalibrator::new("tap", shape, coding).unwrap();
+        let trial = TapCalibrator::new("tap", shape, coding).unwrap();
         trial.decode(&map, &mut Scratch::default(), &mut decoded).unwrap();
         decoded.iter().sum::<f32>() / 1600.0
     };

@@ -41,8 +41,7 @@ impl Diffusion {
                 let nearest = if wanted < 0.0 { -magnitude } else { magnitude }.max(lowest);
                 *index = self.range.clamp(nearest);
                 clamped += usize::from(*index != nearest);
-                // In this order a NaN, of infinities, is no error at all.
-                left = (wanted - *index as f32).max(-1.0).min(1.0);
+                left = (wanted - *index as f32).clamp(-1.0, 1.0);
                 *above = left;
             }
         }
