@@ -10,6 +10,7 @@ is there twice. `statistics` reads the store in parallel, without the network.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -83,10 +84,15 @@ def create(store: str, count: int, step: float = 0.1) -> None:
     )
 
 
+def in_chunks(images: list[str]) -> list[list[str]]:
+    """The images of each chunk."""
+    return [images[at : at + CHUNK] for at in range(0, len(images), CHUNK)]
+
+
 def write(client, images: list[str], store: str, step: float = 0.1) -> int:
     """Maps of all images to a store; the number of chunks."""
     create(store, len(images), step)
-    parts = [images[at : at + CHUNK] for at in range(0, len(images), CHUNK)]
+    parts = in_chunks(images)
     # `pure=False`: what matters is the side effect. A task may be tried again as often as workers die.
     futures = [
         client.submit(write_chunk, number, part, store, pure=False, retries=5, key=f"chunk-{number}")
@@ -107,39 +113,59 @@ def chunk_statistics(store: str, number: int) -> np.ndarray:
     return np.stack([count, x.sum(axes), (x * x).sum(axes), (x == 0).sum(axes)])
 
 
-def statistics(client, store: str) -> dict[str, np.ndarray]:
-    """Mean, standard deviation and share of zeros of every channel, read from the store in parallel."""
+def chunks_of(store: str) -> int:
+    """Chunks of a store."""
     import zarr
 
-    chunks = -(-zarr.open_array(store, mode="r").shape[0] // CHUNK)
-    count, total, squares, zeros = sum(client.gather(client.map(lambda n: chunk_statistics(store, n), range(chunks))))
+    return -(-zarr.open_array(store, mode="r").shape[0] // CHUNK)
+
+
+def summary(parts: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """Mean, standard deviation and share of zeros of every channel, from what each chunk adds."""
+    count, total, squares, zeros = sum(parts)
     mean = total / count
     return {"mean": mean, "std": np.sqrt(np.maximum(squares / count - mean**2, 0)), "zeros": zeros / count}
 
 
-def main() -> None:
-    from dask.distributed import Client, LocalCluster
+def statistics(client, store: str) -> dict[str, np.ndarray]:
+    """:func:`summary`, read from the store in parallel."""
+    return summary(client.gather(client.map(lambda n: chunk_statistics(store, n), range(chunks_of(store)))))
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+def parse(description: str, workers: str, address: str) -> tuple[argparse.Namespace, list[str], str]:
+    """Arguments, images and store of a job with these words for its workers and its address."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", help="folder of images, searched with its folders")
     parser.add_argument("store", help="Zarr store to write")
-    parser.add_argument("--workers", type=int, default=2, help="processes on this machine")
-    parser.add_argument("--address", help="of a Dask scheduler elsewhere, instead; the folder and the store must be seen from there")
+    parser.add_argument("--workers", type=int, default=2, help=workers)
+    parser.add_argument("--address", help=address)
     parser.add_argument("--step", type=float, default=0.1)
     arguments = parser.parse_args()
     kinds = {".png", ".jpg", ".jpeg", ".webp"}
     images = sorted(str(path.resolve()) for path in Path(arguments.images).rglob("*") if path.suffix.lower() in kinds)
     if not images:
         parser.error(f"no images in {arguments.images}")
-    store = str(Path(arguments.store).resolve())
+    return arguments, images, str(Path(arguments.store).resolve())
+
+
+def print_size(images: int, chunks: int, store: str) -> None:
+    """What a store takes, and what it would as f32."""
+    stored = sum(path.stat().st_size for path in Path(store).rglob("*") if path.is_file())
+    raw = images * 16 * SIZE * SIZE * 4
+    print(f"{images} images in {chunks} chunks, {stored:,} bytes: {raw / stored:.1f}x less than f32")
+
+
+def main() -> None:
+    from dask.distributed import Client, LocalCluster
+
+    address = "of a Dask scheduler elsewhere, instead; the folder and the store must be seen from there"
+    arguments, images, store = parse(__doc__, "processes on this machine", address)
     cluster = None if arguments.address else LocalCluster(n_workers=arguments.workers, threads_per_worker=1)
     with Client(arguments.address or cluster) as client:
         client.upload_file(__file__)
         chunks = write(client, images, store, arguments.step)
         found = statistics(client, store)
-    stored = sum(path.stat().st_size for path in Path(store).rglob("*") if path.is_file())
-    raw = len(images) * 16 * SIZE * SIZE * 4
-    print(f"{len(images)} images in {chunks} chunks, {stored:,} bytes: {raw / stored:.1f}x less than f32")
+    print_size(len(images), chunks, store)
     print("channel      mean       std    zeros")
     for channel, row in enumerate(zip(found["mean"], found["std"], found["zeros"])):
         print(f"{channel:7} {row[0]:9.4f} {row[1]:9.4f} {100 * row[2]:7.1f}%")

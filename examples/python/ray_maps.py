@@ -8,11 +8,10 @@ a row again whose worker died, and the chunk is then written again, whole.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
-from dask_maps import CHUNK, SIZE, chunk_statistics, create, write_chunk
+from dask_maps import chunk_statistics, chunks_of, create, in_chunks, parse, print_size, summary, write_chunk
 
 
 class Writer:
@@ -31,7 +30,7 @@ def write(images: list[str], store: str, workers: int = 2, step: float = 0.1) ->
     import ray
 
     create(store, len(images), step)
-    parts = [images[at : at + CHUNK] for at in range(0, len(images), CHUNK)]
+    parts = in_chunks(images)
     rows = ray.data.from_items([{"number": number, "names": part} for number, part in enumerate(parts)])
     done = rows.map_batches(Writer, fn_constructor_args=(store,), batch_size=1, concurrency=workers).take_all()
     assert sorted(row["number"] for row in done) == list(range(len(parts)))
@@ -39,17 +38,13 @@ def write(images: list[str], store: str, workers: int = 2, step: float = 0.1) ->
 
 
 def statistics(store: str) -> dict[str, np.ndarray]:
-    """Mean, standard deviation and share of zeros of every channel, read from the store in parallel."""
+    """:func:`dask_maps.summary`, read from the store in parallel."""
     import ray
-    import zarr
 
-    chunks = -(-zarr.open_array(store, mode="r").shape[0] // CHUNK)
-    found = ray.data.range(chunks).map_batches(
+    found = ray.data.range(chunks_of(store)).map_batches(
         lambda batch: {"sums": np.stack([chunk_statistics(store, int(number)) for number in batch["id"]])}
     )
-    count, total, squares, zeros = sum(row["sums"] for row in found.take_all())
-    mean = total / count
-    return {"mean": mean, "std": np.sqrt(np.maximum(squares / count - mean**2, 0)), "zeros": zeros / count}
+    return summary(row["sums"] for row in found.take_all())
 
 
 def start(address: str | None = None, workers: int = 2) -> None:
@@ -62,24 +57,12 @@ def start(address: str | None = None, workers: int = 2) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", help="folder of images, searched with its folders")
-    parser.add_argument("store", help="Zarr store to write")
-    parser.add_argument("--workers", type=int, default=2, help="workers that hold the network")
-    parser.add_argument("--address", help="of a Ray cluster elsewhere; this repository, the images and the store must be seen from there")
-    parser.add_argument("--step", type=float, default=0.1)
-    arguments = parser.parse_args()
-    kinds = {".png", ".jpg", ".jpeg", ".webp"}
-    images = sorted(str(path.resolve()) for path in Path(arguments.images).rglob("*") if path.suffix.lower() in kinds)
-    if not images:
-        parser.error(f"no images in {arguments.images}")
-    store = str(Path(arguments.store).resolve())
+    address = "of a Ray cluster elsewhere; this repository, the images and the store must be seen from there"
+    arguments, images, store = parse(__doc__, "workers that hold the network", address)
     start(arguments.address, arguments.workers)
     chunks = write(images, store, arguments.workers, arguments.step)
     found = statistics(store)
-    stored = sum(path.stat().st_size for path in Path(store).rglob("*") if path.is_file())
-    raw = len(images) * 16 * SIZE * SIZE * 4
-    print(f"{len(images)} images in {chunks} chunks, {stored:,} bytes: {raw / stored:.1f}x less than f32")
+    print_size(len(images), chunks, store)
     print(f"zeros: {100 * found['zeros'].mean():.1f}%, mean {found['mean'].mean():.4f}")
 
 

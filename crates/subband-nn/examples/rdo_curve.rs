@@ -2,6 +2,8 @@
 //! profile's steps made coarser, and that of steps made finer with indices optimised.
 //! `rdo_curve <network> <weights> <profile> <data folder>`.
 
+mod common;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -24,20 +26,12 @@ const POINTS: [(f32, &[f32]); 8] = [
 ];
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::main(run)
 }
 
-fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [network, weights, profile, data] = arguments.as_slice() else {
-        eprintln!("usage: rdo_curve <network> <weights> <profile> <data folder>");
-        std::process::exit(2);
+fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let [network, weights, profile, data] = arguments else {
+        common::usage("rdo_curve <network> <weights> <profile> <data folder>");
     };
     let network = Network::load(network.parse()?, Path::new(weights), &Device::default())?;
     let profile = Profile::from_bytes(&std::fs::read(profile)?, &Limits::default())?;

@@ -1,6 +1,8 @@
 //! Writes the maps of a network as .npy files of f32, `[N, C, H, W]`, one a tap:
 //! `tap_maps <network> <weights> <data folder> <images> <output folder>`. The input of the comparisons in `bench/`.
 
+mod common;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -10,20 +12,12 @@ use subband_nn::data::{Cifar10, image_folder};
 use subband_nn::{Device, Network, NetworkKind};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::main(run)
 }
 
-fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [network, weights, data, images, output] = arguments.as_slice() else {
-        eprintln!("usage: tap_maps <network> <weights> <data folder> <images> <output folder>");
-        std::process::exit(2);
+fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let [network, weights, data, images, output] = arguments else {
+        common::usage("tap_maps <network> <weights> <data folder> <images> <output folder>");
     };
     let kind: NetworkKind = network.parse()?;
     let network = Network::load(kind, Path::new(weights), &Device::default())?;

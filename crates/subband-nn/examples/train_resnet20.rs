@@ -1,6 +1,8 @@
 //! Trains a ResNet-20 on CIFAR-10: `train_resnet20 <cifar folder> <run folder> [epochs] [threads] [limit]`.
 //! Started again with the same arguments it goes on where it stopped.
 
+mod common;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,20 +15,12 @@ use subband_nn::{Device, Error, LogProgress};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::main(run)
 }
 
-fn run() -> Result<(), Error> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [data, run_dir, numbers @ ..] = arguments.as_slice() else {
-        eprintln!("usage: train_resnet20 <cifar folder> <run folder> [epochs] [threads] [limit]");
-        std::process::exit(2);
+fn run(arguments: &[String]) -> Result<(), Error> {
+    let [data, run_dir, numbers @ ..] = arguments else {
+        common::usage("train_resnet20 <cifar folder> <run folder> [epochs] [threads] [limit]");
     };
     let number = |index: usize| numbers.get(index).and_then(|text| text.parse().ok());
     if let Some(threads) = number(1) {

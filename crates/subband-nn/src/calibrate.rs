@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use subband::{Coding, Effort, Profile, Steps, Wavelet};
 
-pub use count::{finish, train_max};
+pub use count::{finish, fit};
 pub use statistics::TapStatistics;
 pub(crate) use statistics::measure;
 pub(crate) use thesis::thesis_step;
@@ -230,8 +230,8 @@ pub(crate) fn profile_for(
 /// training images, for efforts up to `effort`.
 ///
 /// # Errors
-/// `Codec` for steps that leave their range; `InvalidArgument` for a profile of another network, images of another shape than the network's, an empty data set;
-/// `NonFinite` for a map with a NaN or infinity; `Data` from reading the images.
+/// `Codec` for steps that leave their range; `InvalidArgument` for a profile of another network, images of another shape
+/// than the network's, an empty data set; `NonFinite` for a map with a NaN or infinity; `Data` from reading the images.
 pub fn recalibrate(
     network: &Network,
     train: &Dataset,

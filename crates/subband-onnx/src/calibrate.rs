@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subband::{Coding, Effort, MapIndices, Profile, Scratch, Steps, TapCalibrator, Wavelet};
 use subband_nn::Progress;
-use subband_nn::calibrate::{finish, train_max};
+use subband_nn::calibrate::{finish, fit};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate::{Runnable, batch_size};
@@ -268,11 +268,7 @@ pub fn profile_of(
             tap.drop_unused();
         });
     }
-    fitted.iter_mut().for_each(TapCalibrator::fit);
-    let held_out = match options.effort {
-        Effort::Max => train_max(&mut fitted, kept, progress),
-        _ => Vec::new(),
-    };
+    let held_out = fit(&mut fitted, kept, options.effort, progress);
     let (counted, _) = count(model, network, codings, fitted, inputs, 0, "counting", progress)?;
     Ok(Profile::new(model.name(), finish(counted, &held_out)?)?)
 }

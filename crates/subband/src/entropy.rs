@@ -29,7 +29,9 @@ pub(crate) use frequency_table::FrequencyTable;
 pub(crate) use histogram::Histogram;
 pub(crate) use level::{level, signed_level};
 pub(crate) use log2::{COST_BITS, log2};
-pub(crate) use magnitude::{CLASSES, FIRST_MAGNITUDES, class, read_magnitude, rest_bits, write_rest};
+pub(crate) use magnitude::{
+    CLASSES, FIRST_MAGNITUDES, checked_magnitude, class, read_magnitude, rest_bits, write_rest,
+};
 pub(crate) use magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 pub(crate) use order_zero::OrderZero;
 pub(crate) use rans::{

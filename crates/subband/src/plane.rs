@@ -20,14 +20,21 @@ use crate::wavelet::{
 /// Working memory for planes; one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct PlaneBuffers {
+    transform: TransformBuffers,
+    /// Of [`Diffusion`].
+    errors: Vec<f32>,
+    integer: PlaneScratch<i32>,
+    integer_coefficients: Vec<i32>,
+}
+
+/// Working memory between values and coefficients.
+#[derive(Debug, Default)]
+struct TransformBuffers {
     float: PlaneScratch<f32>,
     regions: Regions,
     abreast: AbreastScratch,
     prescaled: Vec<f32>,
-    errors: Vec<f32>,
-    integer: PlaneScratch<i32>,
     coefficients: Vec<f32>,
-    integer_coefficients: Vec<i32>,
 }
 
 /// A coding prepared for planes of one size.
@@ -76,14 +83,14 @@ impl PlaneQuantizer {
     }
 
     /// The coefficients of the values of a piece: subband after subband, in each the blocks of its planes; and how many
-    /// values were clamped; and memory for [`PlaneQuantizer::indices`].
+    /// values were clamped.
     fn coefficients<'b>(
         &self,
         piece: &Piece,
         values: &'b [f32],
-        buffers: &'b mut PlaneBuffers,
-    ) -> (&'b [f32], usize, &'b mut Vec<f32>) {
-        let PlaneBuffers { float, regions, abreast, prescaled, errors, coefficients, .. } = buffers;
+        buffers: &'b mut TransformBuffers,
+    ) -> (&'b [f32], usize) {
+        let TransformBuffers { float, regions, abreast, prescaled, coefficients } = buffers;
         let (clamped, values) = match self.coding.prescale {
             Some(scale) => {
                 prescaled.clear();
@@ -94,7 +101,7 @@ impl PlaneQuantizer {
             None => (0, values),
         };
         if self.layout.levels == 0 {
-            return (values, clamped, errors);
+            return (values, clamped);
         }
         coefficients.resize(values.len(), 0.0);
         let layout = self.pieces.layout(piece);
@@ -105,7 +112,7 @@ impl PlaneQuantizer {
         } else {
             forward_f32(self.coding.wavelet, layout, values, float, coefficients);
         }
-        (coefficients, clamped, errors)
+        (coefficients, clamped)
     }
 
     /// Indices of blocks next to each other, and how many were clamped; `errors` is working memory.
@@ -130,7 +137,8 @@ impl PlaneQuantizer {
         buffers: &mut PlaneBuffers,
         indices: &mut IndexBlocks,
     ) -> usize {
-        let (coefficients, mut clamped, errors) = self.coefficients(piece, values, buffers);
+        let PlaneBuffers { transform, errors, .. } = buffers;
+        let (coefficients, mut clamped) = self.coefficients(piece, values, transform);
         let channels = indices.channels();
         self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
             let target = &mut indices.values_mut()[self.pieces.range(subband, channels, piece, slots)];
@@ -157,7 +165,8 @@ impl PlaneQuantizer {
         counts: &mut [Histogram],
     ) -> usize {
         let isa = Isa::current();
-        let (coefficients, mut clamped, errors) = self.coefficients(piece, values, buffers);
+        let PlaneBuffers { transform, errors, .. } = buffers;
+        let (coefficients, mut clamped) = self.coefficients(piece, values, transform);
         let (channels, told_apart) = (tokens.channels(), counts.len() / self.layout.blocks.len());
         self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
             let range = self.pieces.range(subband, channels, piece, slots.clone());
@@ -227,7 +236,7 @@ impl PlaneQuantizer {
         scaled: &mut [f32],
     ) {
         debug_assert!(piece.slots.len() == 1 && piece.rows.len() == self.layout.height);
-        let (coefficients, ..) = self.coefficients(piece, values, buffers);
+        let (coefficients, _) = self.coefficients(piece, values, &mut buffers.transform);
         for (subband, block) in self.layout.blocks.iter().enumerate() {
             let inverse = 1.0 / self.steps.step(channel, subband);
             let target = &mut scaled[block.offset * channels + piece.slots.start * block.len()..][..block.len()];
@@ -246,7 +255,7 @@ impl PlaneQuantizer {
         buffers: &mut PlaneBuffers,
         values: &mut [f32],
     ) {
-        let coefficients = &mut buffers.coefficients;
+        let coefficients = &mut buffers.transform.coefficients;
         coefficients.resize(values.len(), 0.0);
         self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
             let source = &indices.values()[self.pieces.range(subband, indices.channels(), piece, slots)];
@@ -256,7 +265,7 @@ impl PlaneQuantizer {
                 None => target.fill(0.0),
             }
         });
-        self.values_from_coefficients(piece, buffers, values);
+        self.values_from_coefficients(piece, &mut buffers.transform, values);
     }
 
     /// As [`PlaneQuantizer::inverse_piece`], from tokens.
@@ -269,7 +278,7 @@ impl PlaneQuantizer {
         values: &mut [f32],
     ) {
         let isa = Isa::current();
-        let PlaneBuffers { coefficients, integer_coefficients, .. } = buffers;
+        let PlaneBuffers { transform: TransformBuffers { coefficients, .. }, integer_coefficients, .. } = buffers;
         coefficients.resize(values.len(), 0.0);
         let shift = self.coding.reconstruction;
         self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
@@ -291,11 +300,11 @@ impl PlaneQuantizer {
                 None => target.fill(0.0),
             }
         });
-        self.values_from_coefficients(piece, buffers, values);
+        self.values_from_coefficients(piece, &mut buffers.transform, values);
     }
 
-    fn values_from_coefficients(&self, piece: &Piece, buffers: &mut PlaneBuffers, values: &mut [f32]) {
-        let PlaneBuffers { float, regions, abreast, coefficients, .. } = buffers;
+    fn values_from_coefficients(&self, piece: &Piece, buffers: &mut TransformBuffers, values: &mut [f32]) {
+        let TransformBuffers { float, regions, abreast, coefficients, .. } = buffers;
         let layout = self.pieces.layout(piece);
         let clamp = self.coding.nonnegative && self.coding.prescale.is_none();
         if self.is_haar() {

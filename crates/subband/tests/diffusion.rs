@@ -1,5 +1,8 @@
 //! Rounding errors passed on: profiles say so, and every way to code a map gives the same indices.
 
+mod common;
+
+use common::fitted_tap;
 use subband::{
     Coding, DecompressOptions, Effort, ErrorKind, Limits, Profile, ProfileOptions, Scratch, Steps, TapCalibrator,
     TapCodec, Tensor, TensorView, Wavelet, compress_with_profile, decompress,
@@ -16,12 +19,7 @@ fn map([channels, height, width]: [usize; 3], lowest: f32) -> Vec<f32> {
 }
 
 fn profile(shape: [usize; 3], coding: Coding, map: &[f32]) -> Profile {
-    let mut calibrator = TapCalibrator::new("tap", shape, coding).unwrap();
-    let (mut scratch, mut decoded) = (Scratch::default(), vec![0.0; map.len()]);
-    calibrator.observe(map, &mut scratch, &mut decoded).unwrap();
-    calibrator.fit();
-    calibrator.observe(map, &mut scratch, &mut decoded).unwrap();
-    Profile::new("test", vec![calibrator.finish()]).unwrap()
+    Profile::new("test", vec![fitted_tap(shape, coding, map)]).unwrap()
 }
 
 fn coding(steps: Steps) -> Coding {

@@ -1,8 +1,11 @@
 //! Every set of kernels makes the same bytes, and decodes those of the others to the same values.
 
+mod common;
+
+use common::fitted_tap;
 use subband::{
-    Coding, Config, DecompressOptions, Effort, Scratch, Steps, TapCalibrator, TapCodec, Target, TensorView, Wavelet,
-    compress, decompress_into, force_kernel,
+    Coding, Config, DecompressOptions, Effort, Scratch, Steps, TapCodec, Target, TensorView, Wavelet, compress,
+    decompress_into, force_kernel,
 };
 
 /// Smooth bumps with noise; some values are many steps large.
@@ -54,13 +57,8 @@ fn bytes_and_values_are_those_of_the_portable_kernels() {
 /// A packet against a profile of this map, and what it is decoded to.
 fn packet(map: &[f32], shape: [usize; 3], rectified: bool, levels: u8, effort: Effort) -> (Vec<u8>, Vec<u32>) {
     let coding = Coding::new(Wavelet::Haar, levels, Steps::Uniform(0.2)).with_nonnegative(rectified);
-    let mut calibrator = TapCalibrator::new("tap", shape, coding).unwrap();
-    let (mut scratch, mut decoded) = (Scratch::default(), vec![0.0; map.len()]);
-    calibrator.observe(map, &mut scratch, &mut decoded).unwrap();
-    calibrator.fit();
-    calibrator.observe(map, &mut scratch, &mut decoded).unwrap();
-    let codec = TapCodec::new(&calibrator.finish()).unwrap().with_effort(effort);
-    let mut packet = Vec::new();
+    let codec = TapCodec::new(&fitted_tap(shape, coding, map)).unwrap().with_effort(effort);
+    let (mut scratch, mut packet, mut decoded) = (Scratch::default(), Vec::new(), vec![0.0; map.len()]);
     codec.compress(map, &mut scratch, &mut packet).unwrap();
     codec.decompress(&packet, &mut scratch, &mut decoded).unwrap();
     (packet, decoded.into_iter().map(f32::to_bits).collect())

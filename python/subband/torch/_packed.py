@@ -21,9 +21,13 @@ class SavedTensorError(RuntimeError):
     """A saved tensor could not be compressed or decompressed; the message says which."""
 
 
-def _rows(tensor: Tensor) -> Tensor:
-    """The tensor with two axes or more, the last two a plane that is worth the name."""
-    return tensor.reshape(1, -1) if tensor.ndim < 2 else tensor
+def _named(name: str, error: SubbandError) -> SavedTensorError:
+    return SavedTensorError(f"the output of {name}, saved for backward: {error}")
+
+
+def _coded_shape(shape: torch.Size) -> tuple[int, ...]:
+    """The shape with two axes or more, as the codec takes it."""
+    return tuple(shape) if len(shape) >= 2 else (1, shape.numel())
 
 
 def _bounds(shape: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -57,7 +61,7 @@ class Packed:
 
     @property
     def coded_shape(self) -> tuple[int, ...]:
-        return tuple(self.shape) if len(self.shape) >= 2 else (1, self.shape.numel())
+        return _coded_shape(self.shape)
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
@@ -79,7 +83,7 @@ class Packed:
         try:
             decompress_into(stream, coded)
         except SubbandError as error:
-            raise SavedTensorError(f"the output of {self.name}, saved for backward: {error}") from error
+            raise _named(self.name, error) from error
         if places:
             out.copy_(torch.from_numpy(coded.astype(np.int64)))
         elif self.positive is not None:
@@ -105,7 +109,7 @@ class Packed:
 
 def _pack(tensor: Tensor, name: str, coded: Callable[[Tensor], Any], one_sided: bool, settings: dict[str, Any]) -> Packed:
     """Compresses what ``coded`` makes of each part."""
-    rows = _rows(tensor)
+    rows = tensor.reshape(_coded_shape(tensor.shape))
     streams, ends = bytearray(), []
     positive = bytearray() if one_sided else None
     for start, end in _bounds(tuple(rows.shape)):
@@ -113,7 +117,7 @@ def _pack(tensor: Tensor, name: str, coded: Callable[[Tensor], Any], one_sided: 
         try:
             streams += compress(coded(part), **settings)
         except SubbandError as error:
-            raise SavedTensorError(f"the output of {name}, saved for backward: {error}") from error
+            raise _named(name, error) from error
         ends.append(len(streams))
         if positive is not None:
             positive += np.packbits((part > 0).contiguous().numpy()).tobytes()

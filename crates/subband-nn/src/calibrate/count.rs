@@ -70,17 +70,24 @@ pub(super) fn fit_and_count(
     let values: usize = codings.iter().map(|tap| tap.shape.iter().product::<usize>()).sum();
     let keep = if effort == Effort::Max { (KEPT_INDICES / values.max(1)).max(1) } else { 0 };
     let Counted { mut taps, kept, .. } = pass(network, &data.spread(FITTED_IMAGES), &fresh, keep, "fitting", progress)?;
-    taps.par_iter_mut().for_each(TapCalibrator::fit);
-    let held_out = match effort {
-        Effort::Max => train_max(&mut taps, kept, progress),
-        _ => Vec::new(),
-    };
+    let held_out = fit(&mut taps, kept, effort, progress);
     Ok(Counted { kept: held_out, ..pass(network, data, &taps, 0, "counting", progress)? })
 }
 
-/// Trains what effort max codes with on kept maps of each tap. A tap a thread; the models do not depend on how many there
-/// are. Returns of each tap the maps that were not trained on, for [`finish`], and lets the others go.
-pub fn train_max(
+/// Fits the spread models to what was counted and, for effort max, trains its networks on the kept maps of each tap. Returns of
+/// each tap the maps that were not trained on, for [`finish`].
+pub fn fit(
+    taps: &mut [TapCalibrator],
+    kept: Vec<Vec<MapIndices>>,
+    effort: Effort,
+    progress: &mut dyn Progress,
+) -> Vec<Vec<MapIndices>> {
+    taps.par_iter_mut().for_each(TapCalibrator::fit);
+    if effort == Effort::Max { train_max(taps, kept, progress) } else { Vec::new() }
+}
+
+/// A tap a thread; the models do not depend on how many there are. Lets the maps go that were trained on.
+fn train_max(
     taps: &mut [TapCalibrator],
     mut kept: Vec<Vec<MapIndices>>,
     progress: &mut dyn Progress,

@@ -47,19 +47,22 @@ pub(crate) fn write_rest(magnitude: u32, class: u8, writer: &mut BitWriter) {
     }
 }
 
+/// The magnitude if an index may have it.
+#[inline]
+pub(crate) fn checked_magnitude(magnitude: u32) -> Result<u32> {
+    if magnitude > MAX_MAGNITUDE {
+        return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
+    }
+    Ok(magnitude)
+}
+
 /// Reads what the class leaves open. Returns the magnitude, at most [`MAX_MAGNITUDE`].
 #[inline]
 pub(crate) fn read_magnitude(class: u8, reader: &mut BitReader) -> Result<u32> {
     let first = FIRST_MAGNITUDES[class as usize];
     match class as usize {
         ..8 => Ok(first),
-        15 => {
-            let magnitude = first.saturating_add(reader.read_exp_golomb(LAST_ORDER)?);
-            if magnitude > MAX_MAGNITUDE {
-                return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
-            }
-            Ok(magnitude)
-        }
+        15 => checked_magnitude(first.saturating_add(reader.read_exp_golomb(LAST_ORDER)?)),
         class => Ok(first + reader.read(RAW_BITS[class])?),
     }
 }

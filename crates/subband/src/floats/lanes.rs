@@ -8,6 +8,7 @@ use super::model::{CLASSES, CONTEXTS, context};
 use super::tokens::RowGrid;
 use crate::entropy::{ContextTables, FrequencyTable, TOKENS};
 use crate::error::{Error, Result};
+use crate::kernel::TokenEntry;
 
 const SCALE_BITS: u32 = 12;
 const SCALE: usize = 1 << SCALE_BITS;
@@ -23,47 +24,27 @@ pub(crate) fn lane_bits_for_rows(rows: usize, width: usize) -> u32 {
     if rows >= 8 && rows * width >= 4096 { EIGHT } else { 0 }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct EncodeToken {
-    /// ceil(2^64 / frequency): x / frequency is (x * inverse) >> 64 for every 32-bit x, since the excess of the
-    /// inverse, below one part in 2^64 / frequency, times x stays below that. (With 2^63 the shift would take
-    /// as long as the rest.) For frequency 1 it is 2^64 - 1 and the quotient x - 1; `offset` makes up for it.
-    inverse: u64,
-    /// Above this a state is too large.
-    limit: u32,
-    /// The cumulative.
-    offset: u16,
-    /// 4096 - frequency.
-    complement: u16,
-}
-
 /// The entries of all contexts, `context * 128 + token`: contexts that share a table have copies, which saves a
 /// step at every token.
 #[derive(Debug)]
 pub(crate) struct EncodeTables {
-    entries: Vec<EncodeToken>,
+    entries: Vec<TokenEntry>,
 }
 
 impl EncodeTables {
     pub fn new(contexts: &ContextTables) -> Self {
-        let tables: Vec<[EncodeToken; 128]> = contexts.tables().iter().map(encode_table).collect();
+        let tables: Vec<[TokenEntry; 128]> = contexts.tables().iter().map(encode_table).collect();
         let entries = (0..CONTEXTS).flat_map(|context| tables[usize::from(contexts.table_of(context, 0))]).collect();
         EncodeTables { entries }
     }
 }
 
-fn encode_table(table: &FrequencyTable) -> [EncodeToken; 128] {
-    let mut tokens = [EncodeToken::default(); 128];
+fn encode_table(table: &FrequencyTable) -> [TokenEntry; 128] {
+    let mut tokens = [TokenEntry::default(); 128];
     for (token, entry) in (0..TOKENS as u8).zip(&mut tokens) {
         let frequency = table.frequency(token);
         if frequency > 0 {
-            let offset = table.cumulative(token) + if frequency == 1 { SCALE as u32 - 1 } else { 0 };
-            *entry = EncodeToken {
-                inverse: (u64::MAX / u64::from(frequency)).saturating_add(1),
-                limit: ((u64::from(frequency) << (32 - SCALE_BITS)) - 1) as u32,
-                offset: offset as u16,
-                complement: (SCALE as u32 - frequency) as u16,
-            };
+            *entry = TokenEntry::new(frequency, table.cumulative(token), SCALE_BITS);
         }
     }
     tokens
@@ -98,17 +79,11 @@ fn encode<const LANES: usize>(
     let mut at = 0;
     let entries = tables.entries.as_slice();
     let mut put = |state: &mut u32, symbol: u16| {
-        let EncodeToken { inverse, limit, offset, complement } = entries[usize::from(symbol)];
-        debug_assert!(inverse > 0, "the token has a share");
-        let mut x = *state;
         // The word is stored in any case, and kept if the state is too large for the result to fit.
-        words[at] = x as u16;
-        let full = x > limit;
+        words[at] = *state as u16;
+        let (next, full) = entries[usize::from(symbol)].step(*state);
         at += usize::from(full);
-        x >>= if full { 16 } else { 0 };
-        let quotient = ((u128::from(x) * u128::from(inverse)) >> 64) as u32;
-        // quotient * 4096 + x - quotient * frequency + cumulative
-        *state = x + u32::from(offset) + quotient * u32::from(complement);
+        *state = next;
     };
     let first: [usize; LANES] = std::array::from_fn(|lane| grid.first_row(lane) * grid.width);
     let common = grid.rows >> grid.lane_bits;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crate::entropy::{COST_BITS, MAX_MAGNITUDE};
+use crate::entropy::{COST_BITS, MAX_MAGNITUDE, checked_magnitude};
 use crate::error::{Error, Result};
 use crate::mixing::{
     At, Chain, Decide, EVEN, MixingModel, MixingScratch, MixingWalk, RangeDecoder, RangeEncoder, Sign,
@@ -74,11 +74,7 @@ impl Decide for Decoder<'_> {
             }
         }
         let rest = (0..prefix).fold(1 << prefix, |rest, bit| rest | u32::from(self.range.decode(EVEN)) << bit);
-        let magnitude = decisions as u32 + rest - 1;
-        if magnitude > MAX_MAGNITUDE {
-            return Err(Error::corrupt(format!("the magnitude {magnitude} is beyond {MAX_MAGNITUDE}")));
-        }
-        Ok(magnitude)
+        checked_magnitude(decisions as u32 + rest - 1)
     }
 
     #[inline]

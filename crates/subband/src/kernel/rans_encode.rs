@@ -453,6 +453,25 @@ unsafe fn avx2_flat(
 mod tests {
     use super::*;
 
+    /// Both scales, every frequency, and states where a quotient that is one too small or large would show.
+    #[test]
+    fn inverses_divide_exactly() {
+        for scale_bits in [SCALE_BITS, 15] {
+            for frequency in 1..1u32 << scale_bits {
+                let entry = TokenEntry::new(frequency, 0, scale_bits);
+                let multiple = u32::MAX / frequency * frequency;
+                for state in [1, frequency - 1, frequency, 1 << 16, multiple - 1, multiple, u32::MAX] {
+                    // No state is 0.
+                    let state = state.max(1);
+                    let full = u64::from(state) >= u64::from(frequency) << (32 - scale_bits);
+                    let x = if full { state >> 16 } else { state };
+                    let expected = ((x / frequency) << scale_bits) + x % frequency;
+                    assert_eq!(entry.step(state), (expected, full), "{frequency} of 2^{scale_bits}, {state}");
+                }
+            }
+        }
+    }
+
     /// Every frequency, with states next to multiples of it and at the ends of their range.
     #[test]
     fn steps_are_those_of_a_division() {
