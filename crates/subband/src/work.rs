@@ -9,6 +9,8 @@ use crate::wavelet::{Operations, SubbandLayout};
 
 /// `|x| * inverse + rounding` (`kernel/quantize.rs`).
 const QUANTIZE: Operations = Operations { adds: 1, multiplies: 1, accesses: 2 };
+/// On top, `half * (left + above)` added, and `wanted - index`; the row above is read and written (`quantize/diffusion.rs`).
+const DIFFUSE: Operations = Operations { adds: 3, multiplies: 1, accesses: 2 };
 /// `(|k| - shift) * step`.
 const DEQUANTIZE: Operations = Operations { adds: 1, multiplies: 1, accesses: 2 };
 /// `q = x * inverse; q << 12 + x - q * frequency + cumulative`, and the look-up (`entropy/rans.rs`).
@@ -43,7 +45,8 @@ pub struct TapWork {
     pub encode: Operations,
     /// The entropy decoder.
     pub decode: Operations,
-    /// Values that a streaming transform of one plane holds: [`Wavelet::line_buffer`](crate::Wavelet::line_buffer).
+    /// Values that a streaming transform of one plane holds, [`Wavelet::line_buffer`](crate::Wavelet::line_buffer), or a row of
+    /// errors that are passed on.
     pub line_buffer_values: u64,
     /// Bytes for the indices of one plane, since the format has the coarsest subband first and the transform makes it
     /// last.
@@ -83,15 +86,17 @@ impl TapProfile {
             encode += to_encode * kept;
             decode += to_decode * kept;
         }
+        let diffused = coding.diffusion > 0.0;
         TapWork {
             values: (channels * height * width) as u64,
             coded: coded as u64,
             transform: coding.wavelet.operations(coding.levels, height, width) * channels,
-            quantize: QUANTIZE * coded,
+            quantize: if diffused { QUANTIZE + DIFFUSE } else { QUANTIZE } * coded,
             dequantize: DEQUANTIZE * coded,
             encode,
             decode,
-            line_buffer_values: coding.wavelet.line_buffer(coding.levels, height, width) as u64,
+            line_buffer_values: if diffused { width } else { coding.wavelet.line_buffer(coding.levels, height, width) }
+                as u64,
             plane_bytes: (height * width * usize::from(coding.index_bits)).div_ceil(8) as u64,
             table_bytes: self.table_bytes(effort, layout.blocks.len(), channels) as u64,
         }
@@ -150,6 +155,15 @@ mod tests {
         assert_eq!(better.encode.multiplies, (2 + 10) * 256);
         // The profile has no networks: the same as the default.
         assert_eq!(tap.work(Effort::Max), better);
+    }
+
+    #[test]
+    fn errors_that_are_passed_on() {
+        let coding = Coding::new(Wavelet::None, 0, Steps::Uniform(0.5));
+        let [plain, diffused] = [0.0, 0.5].map(|share| tap(coding.clone().with_diffusion(share)).work(Effort::Fast));
+        assert_eq!((plain.line_buffer_values, diffused.line_buffer_values), (0, 8));
+        assert_eq!((plain.quantize.adds, diffused.quantize.adds), (256, 4 * 256));
+        assert_eq!(plain.dequantize, diffused.dequantize);
     }
 
     #[test]
