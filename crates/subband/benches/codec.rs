@@ -302,6 +302,37 @@ fn packets(seconds: f64, filter: &str) {
     symbols.print("the entropy coder alone, MB/s of symbols");
 }
 
+/// Batch-1 maps as self-contained streams, with tables chosen for each, in memory used again.
+fn small_streams(seconds: f64, filter: &str) {
+    let mut table = Table { filter: filter.into(), ..Table::default() };
+    let (one, options) = (keep(threads(1)), keep(DecompressOptions::default()));
+    let large = keep(relu_map(&MAPS[3]));
+    let mut copy = vec![0.0f32; large.len()];
+    table.add("memcpy", size_of_val(&large[..]), move || copy.copy_from_slice(black_box(large)));
+    for shape in &MAPS {
+        let map = keep(relu_map(shape));
+        let (view, bytes) = (keep(TensorView::new(map, shape).unwrap()), size_of_val(&map[..]));
+        for effort in [Effort::Fast, Effort::Default] {
+            let levels = if shape[1] < 100 { 3 } else { 2 };
+            let config = Config::default().with_wavelet(Wavelet::Haar, levels).with_target(Target::Step(STEP));
+            let config = keep(config.with_effort(effort));
+            let stream = keep(compress(view, config).unwrap().bytes);
+            let name = format!("{}x{}x{} {effort}", shape[0], shape[1], shape[2]);
+            let (mut workspace, mut out) = (Workspace::default(), Vec::new());
+            table.add(format!("{name}, compress, {:.2}x", bytes as f64 / stream.len() as f64), bytes, move || {
+                out.clear();
+                one.install(|| compress_into(black_box(view), config, &mut workspace, &mut out).unwrap());
+            });
+            let mut decoded = vec![0.0f32; map.len()];
+            table.add(format!("{name}, decompress"), bytes, move || {
+                one.install(|| decompress_into(black_box(stream), &mut (&mut decoded).into(), options).unwrap());
+            });
+        }
+    }
+    table.run(seconds);
+    table.print("self-contained streams");
+}
+
 /// Floats without loss: the same map with mantissas of their own for all values.
 fn lossless(seconds: f64, filter: &str) {
     let mut state = 7u32;
@@ -336,5 +367,6 @@ fn main() {
     let filter = arguments.get(1).map_or("", String::as_str);
     large(seconds, filter);
     packets(seconds, filter);
+    small_streams(seconds, filter);
     lossless(seconds / 2.0, filter);
 }

@@ -4,7 +4,6 @@ use crate::chunk_indices::ChunkIndices;
 use crate::coding::Coding;
 use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
 use crate::effort::Effort;
-use crate::entropy::Histogram;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::compress_floats;
 use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum};
@@ -15,7 +14,7 @@ use crate::profile::Profile;
 use crate::quantize::Steps;
 use crate::rate::search_step;
 use crate::report::{ErrorSum, Report};
-use crate::stream_model::{channels_told_apart, choose_model, order_zero_model};
+use crate::stream_model::{choose_model, order_zero_tables};
 use crate::tensor::{Geometry, TensorView, through_dtype};
 
 /// A stream and what it achieved.
@@ -192,8 +191,6 @@ struct QuantizeState {
     planes: Vec<f32>,
     integer_plane: Vec<i32>,
     buffers: PlaneBuffers,
-    /// Of tokens, by subband, then channel; one channel for all where tables are not made from them.
-    counts: Vec<Histogram>,
 }
 
 /// Memory that [`compress_into`] works with: it grows to what the largest tensor takes, about half its size at effort fast,
@@ -224,18 +221,9 @@ impl Job<'_> {
         let to_tokens = !quantizer.coding.lossless
             && self.rdo == 0.0
             && model.as_ref().map_or(self.effort == Effort::Fast, |(_, coder)| coder.codes_tokens());
-        let count_channels = if model.is_some() { 1 } else { channels_told_apart(&quantizer.layout, channels) };
-        let contexts = if to_tokens { quantizer.layout.blocks.len() * count_channels } else { 0 };
         let Workspace { quantize, encode, chunks, payloads } = workspace;
-        for state in quantize.states() {
-            state.counts.clear();
-        }
         chunks.resize_with(self.grid.len(), QuantizedChunk::default);
-        self.quantize(&quantizer, contexts, quantize, chunks)?;
-        let mut counts = vec![Histogram::EMPTY; contexts];
-        for state in quantize.states() {
-            counts.iter_mut().zip(&state.counts).for_each(|(sum, counts)| sum.add(counts));
-        }
+        self.quantize(&quantizer, to_tokens, quantize, chunks)?;
 
         // 2. Make the tables, unless a profile brings them. Optimised indices get tables of their own.
         let (source, coder) = match model {
@@ -247,14 +235,10 @@ impl Job<'_> {
             }
             None => {
                 quantizer.coding.nonnegative = !quantizer.coding.lossless && !chunks.iter().any(|chunk| chunk.negative);
-                let stream_model = |chunks: &[QuantizedChunk]| match to_tokens {
-                    true => order_zero_model(&counts, count_channels),
-                    false => self.stream_model(&quantizer, chunks),
-                };
-                let mut model = stream_model(chunks);
+                let mut model = self.stream_model(&quantizer, chunks);
                 if optimised {
                     self.optimize(&quantizer, &ChunkCoder::for_encoding(model), chunks)?;
-                    model = stream_model(chunks);
+                    model = self.stream_model(&quantizer, chunks);
                 }
                 (TableSource::Stream(quantizer.coding.clone(), model.clone()), ChunkCoder::for_encoding(model))
             }
@@ -290,23 +274,25 @@ impl Job<'_> {
             true => Some(self.measure_error(&quantizer, chunks)?.report(self.grid.geometry.values(), header.dtype)),
             false => None,
         };
-        let nonzero: usize = match to_tokens {
-            true => self.grid.geometry.values() - counts.iter().map(|counts| counts.counts[0] as usize).sum::<usize>(),
-            false => chunks.iter().map(|chunk| chunk.indices.nonzero()).sum(),
-        };
+        let nonzero = chunks.iter().map(|chunk| chunk.indices.nonzero()).sum();
         let report = self.report(&quantizer.coding, chunks, nonzero, out.len() - before);
         Ok(Report { error, ..report })
     }
 
     fn stream_model(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> EntropyModel {
-        let mut indices = Vec::with_capacity(chunks.len());
+        let channels = self.grid.geometry.channels;
+        let (mut tokens, mut indices) = (Vec::new(), Vec::new());
         for (number, chunk) in chunks.iter().enumerate() {
-            let ChunkIndices::Indices(own) = &chunk.indices else {
-                unreachable!("tokens were counted when they were made");
-            };
-            indices.push((self.grid.chunk(number).first_channel, own));
+            let first_channel = self.grid.chunk(number).first_channel;
+            match &chunk.indices {
+                ChunkIndices::Tokens(own) => tokens.push((first_channel, own)),
+                ChunkIndices::Indices(own) => indices.push((first_channel, own)),
+            }
         }
-        choose_model(quantizer, self.grid.geometry.channels, &indices, self.effort)
+        match tokens.is_empty() {
+            true => choose_model(quantizer, channels, &indices, self.effort),
+            false => EntropyModel::OrderZero(order_zero_tables(quantizer, channels, &tokens)),
+        }
     }
 
     fn optimize(&self, quantizer: &PlaneQuantizer, coder: &ChunkCoder, chunks: &mut [QuantizedChunk]) -> Result<()> {
@@ -319,11 +305,11 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Fills `chunks`; tokens are made and counted if there are contexts to count them in.
+    /// Fills `chunks`, with tokens or with indices.
     fn quantize(
         &self,
         quantizer: &PlaneQuantizer,
-        contexts: usize,
+        to_tokens: bool,
         pool: &Pool<QuantizeState>,
         chunks: &mut [QuantizedChunk],
     ) -> Result<()> {
@@ -342,9 +328,8 @@ impl Job<'_> {
                 }
                 return Ok(());
             }
-            if contexts > 0 {
+            if to_tokens {
                 quantized.indices.as_tokens().reset(layout, chunk.channels);
-                state.counts.resize(contexts, Histogram::EMPTY);
             } else {
                 quantized.indices.as_indices().reset(layout, chunk.channels);
             }
@@ -358,15 +343,13 @@ impl Job<'_> {
                 }
             }
             for piece in quantizer.pieces.of(chunk.channels) {
-                let QuantizeState { planes, buffers, counts, .. } = &mut *state;
+                let QuantizeState { planes, buffers, .. } = &mut *state;
                 let (values, replaced, negative) = self.gather(&chunk, &piece, planes)?;
                 quantized.replaced += replaced;
                 quantized.negative |= negative;
                 let first = chunk.first_channel;
                 quantized.saturated += match &mut quantized.indices {
-                    ChunkIndices::Tokens(tokens) => {
-                        quantizer.forward_tokens(first, &piece, values, buffers, tokens, counts)
-                    }
+                    ChunkIndices::Tokens(tokens) => quantizer.forward_tokens(first, &piece, values, buffers, tokens),
                     ChunkIndices::Indices(indices) => quantizer.forward_piece(first, &piece, values, buffers, indices),
                 } as u64;
             }

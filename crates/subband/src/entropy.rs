@@ -23,7 +23,7 @@ pub(crate) use activity::{ActivityModel, BINS, MagnitudeRows, NEIGHBOUR_CAP, NEI
 pub(crate) use activity_fit::{ActivityCounts, Moments, count_moments};
 pub(crate) use bit_io::{BitReader, BitWriter, bits_for};
 pub(crate) use cluster::{ClusterLimits, cluster};
-pub(crate) use context::ContextTables;
+pub(crate) use context::{ChannelGroups, ContextTables};
 pub use exp_golomb::SegLength;
 pub(crate) use frequency_table::FrequencyTable;
 pub(crate) use histogram::Histogram;

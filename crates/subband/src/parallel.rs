@@ -20,9 +20,9 @@ impl<S: Default> Pool<S> {
         Taken { state: state.unwrap_or_default(), pool: self }
     }
 
-    /// All that was used so far.
-    pub fn states(&mut self) -> &mut Vec<S> {
-        self.0.get_mut().expect("nothing panics with the lock held")
+    /// All that was used.
+    pub fn into_states(self) -> Vec<S> {
+        self.0.into_inner().expect("nothing panics with the lock held")
     }
 }
 

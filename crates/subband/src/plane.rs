@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::coding::Coding;
-use crate::entropy::{FIRST_WITH_RAW_BITS, Histogram};
+use crate::entropy::FIRST_WITH_RAW_BITS;
 use crate::error::Result;
 pub(crate) use crate::index_blocks::IndexBlocks;
 use crate::kernel::{
@@ -153,8 +153,7 @@ impl PlaneQuantizer {
         clamped
     }
 
-    /// As [`PlaneQuantizer::forward_piece`], to tokens, which are counted by subband, then channel; a single channel stands
-    /// for all if there is one only in `counts`.
+    /// As [`PlaneQuantizer::forward_piece`], to tokens.
     pub fn forward_tokens(
         &self,
         first_channel: usize,
@@ -162,15 +161,13 @@ impl PlaneQuantizer {
         values: &[f32],
         buffers: &mut PlaneBuffers,
         tokens: &mut TokenBlocks,
-        counts: &mut [Histogram],
     ) -> usize {
         let isa = Isa::current();
         let PlaneBuffers { transform, errors, .. } = buffers;
         let (coefficients, mut clamped) = self.coefficients(piece, values, transform);
-        let (channels, told_apart) = (tokens.channels(), counts.len() / self.layout.blocks.len());
+        let channels = tokens.channels();
         self.for_each_stretch(first_channel, piece, |subband, offset, slots, step| {
             let range = self.pieces.range(subband, channels, piece, slots.clone());
-            let part = range.len() / slots.len();
             let slots = piece.slots.start + slots.start..piece.slots.start + slots.end;
             match step {
                 Some(step) => {
@@ -184,17 +181,11 @@ impl PlaneQuantizer {
                         let (target, indices) = tokens.widen(range.clone());
                         clamped += self.indices(coefficients, step, errors, indices);
                         if tokens_of(isa, indices, target) >= FIRST_WITH_RAW_BITS {
-                            tokens.mark_wide(subband, slots.clone(), range.clone());
+                            tokens.mark_wide(subband, slots, range);
                         }
                     }
                 }
-                None => tokens.tokens_mut()[range.clone()].fill(0),
-            }
-            if part > 0 && told_apart > 0 {
-                for (tokens, slot) in tokens.tokens()[range].chunks_exact(part).zip(slots) {
-                    let channel = (first_channel + slot) % told_apart;
-                    counts[subband * told_apart + channel].count_tokens(tokens);
-                }
+                None => tokens.tokens_mut()[range].fill(0),
             }
         });
         clamped

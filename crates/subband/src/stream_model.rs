@@ -1,10 +1,13 @@
 //! What codes the indices of a self-contained stream: the tables that take fewest bits, their own included.
 
 use crate::effort::Effort;
-use crate::entropy::{BitWriter, COST_BITS, ContextTables, Histogram};
+use crate::entropy::{BitWriter, COST_BITS, ChannelGroups, ContextTables, Histogram};
 use crate::format::{ChunkCoder, ChunkScratch, EntropyModel};
+use crate::kernel::{Isa, count_nonzero, count_nonzero_tokens};
+use crate::parallel::{self, Pool};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
 use crate::spread::{SpreadScratch, models_for_stream};
+use crate::token_blocks::TokenBlocks;
 use crate::wavelet::SubbandLayout;
 
 /// More contexts than this are not worth their tables.
@@ -20,12 +23,10 @@ pub(crate) fn choose_model(
     chunks: &[(usize, &IndexBlocks)],
     effort: Effort,
 ) -> EntropyModel {
-    let all_counts = || {
-        let (counts, told_apart) = count_tokens(&quantizer.layout, channels, chunks);
-        order_zero_model(&counts, told_apart)
-    };
-    if effort == Effort::Fast || channels_told_apart(&quantizer.layout, channels) < channels {
-        return all_counts();
+    let order_zero =
+        |chunks: &[(usize, &IndexBlocks)]| EntropyModel::OrderZero(order_zero_tables(quantizer, channels, chunks));
+    if effort == Effort::Fast || channels * quantizer.layout.blocks.len() > MAX_CONTEXTS {
+        return order_zero(chunks);
     }
     let values: usize = chunks.iter().map(|(_, indices)| indices.values().len()).sum();
     let stride = values.div_ceil(FITTED_VALUES).max(1);
@@ -42,15 +43,13 @@ pub(crate) fn choose_model(
     let models = models_for_stream(quantizer, channels, &sample, &mut SpreadScratch::default());
     let [plain, by_channel] = models.map(EntropyModel::Spread).map(|model| (total(&model), model));
     let (least, spread) = if by_channel.0 < plain.0 { by_channel } else { plain };
-    // Order-0 coding cannot take less than the entropy by subband and channel.
-    let (counts, told_apart) = count_tokens(&quantizer.layout, channels, &sample);
-    if least <= whole(counts.iter().map(Histogram::entropy).sum::<u64>() >> COST_BITS) {
+    // No tables take less than the entropy of what is counted.
+    let counted = CountedTokens::new(quantizer, channels, &sample);
+    let bound = whole(counted.histograms.iter().map(Histogram::entropy).sum::<u64>() >> COST_BITS);
+    if least <= bound || least < total(&EntropyModel::OrderZero(counted.tables())) {
         return spread;
     }
-    if least < total(&order_zero_model(&counts, told_apart)) {
-        return spread;
-    }
-    all_counts()
+    order_zero(chunks)
 }
 
 fn model_bits(model: &EntropyModel) -> u128 {
@@ -64,28 +63,93 @@ fn model_bits(model: &EntropyModel) -> u128 {
     8 * writer.finish().len() as u128
 }
 
-/// Tables for counted tokens, by subband, then channel.
-pub(crate) fn order_zero_model(counts: &[Histogram], channels: usize) -> EntropyModel {
-    EntropyModel::OrderZero(ContextTables::for_stream(counts, channels))
+/// Indices that can be counted, by subband and slot.
+pub(crate) trait Countable: Sync {
+    fn channels(&self) -> usize;
+    /// How many indices of a block are not 0.
+    fn nonzero(&self, layout: &SubbandLayout, subband: usize, slot: usize) -> usize;
+    /// Adds the tokens of a block.
+    fn count(&self, layout: &SubbandLayout, subband: usize, slot: usize, histogram: &mut Histogram);
 }
 
-/// How many channels counts tell apart: all, or one where that takes too much memory.
-pub(crate) fn channels_told_apart(layout: &SubbandLayout, channels: usize) -> usize {
-    if layout.blocks.len() * channels <= MAX_CONTEXTS { channels } else { 1 }
-}
-
-/// Counts by subband and channel, and how many channels are told apart: all, or one where that takes too much memory.
-fn count_tokens(layout: &SubbandLayout, channels: usize, chunks: &[(usize, &IndexBlocks)]) -> (Vec<Histogram>, usize) {
-    let subbands = layout.blocks.len();
-    let told_apart = channels_told_apart(layout, channels);
-    let mut counts = vec![Histogram::EMPTY; subbands * told_apart];
-    for (first_channel, indices) in chunks {
-        for subband in 0..subbands {
-            for slot in 0..indices.channels() {
-                let channel = (first_channel + slot) % told_apart;
-                counts[subband * told_apart + channel].count(indices.block(layout, subband, slot));
-            }
-        }
+impl Countable for IndexBlocks {
+    fn channels(&self) -> usize {
+        self.channels()
     }
-    (counts, told_apart)
+
+    fn nonzero(&self, layout: &SubbandLayout, subband: usize, slot: usize) -> usize {
+        count_nonzero(Isa::current(), self.block(layout, subband, slot))
+    }
+
+    fn count(&self, layout: &SubbandLayout, subband: usize, slot: usize, histogram: &mut Histogram) {
+        histogram.count(self.block(layout, subband, slot));
+    }
+}
+
+impl Countable for TokenBlocks {
+    fn channels(&self) -> usize {
+        self.channels()
+    }
+
+    fn nonzero(&self, layout: &SubbandLayout, subband: usize, slot: usize) -> usize {
+        count_nonzero_tokens(Isa::current(), &self.tokens()[self.range(layout, subband, slot..slot + 1)])
+    }
+
+    fn count(&self, layout: &SubbandLayout, subband: usize, slot: usize, histogram: &mut Histogram) {
+        histogram.count_tokens(&self.tokens()[self.range(layout, subband, slot..slot + 1)]);
+    }
+}
+
+/// Order-0 tables for `chunks` of a tensor of `channels` channels, each with its first channel.
+pub(crate) fn order_zero_tables(
+    quantizer: &PlaneQuantizer,
+    channels: usize,
+    chunks: &[(usize, &impl Countable)],
+) -> ContextTables {
+    CountedTokens::new(quantizer, channels, chunks).tables()
+}
+
+/// The tokens of some chunks, counted by subband, then group of channels.
+struct CountedTokens {
+    groups: ChannelGroups,
+    histograms: Vec<Histogram>,
+}
+
+impl CountedTokens {
+    fn new(quantizer: &PlaneQuantizer, channels: usize, chunks: &[(usize, &impl Countable)]) -> Self {
+        let layout = &quantizer.layout;
+        let kept = |channel: usize| (0..layout.blocks.len()).filter(move |&b| quantizer.coding.keeps(channel, b));
+        let own = parallel::map(chunks.to_vec(), |_: &mut (), _, (first_channel, indices)| {
+            let of_slot =
+                |slot: usize| kept(first_channel + slot).map(|b| indices.nonzero(layout, b, slot) as u64).sum();
+            Ok((0..indices.channels()).map(of_slot).collect::<Vec<u64>>())
+        });
+        let mut nonzero = vec![0; channels];
+        for ((first_channel, _), own) in chunks.iter().zip(own.expect("counting does not fail")) {
+            nonzero[*first_channel..].iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+        }
+        let groups = ChannelGroups::by_activity(&nonzero);
+        let counts = Pool::<Vec<Histogram>>::default();
+        let counted = parallel::map_with(&counts, chunks.to_vec(), |counts, _, (first_channel, indices)| {
+            counts.resize(layout.blocks.len() * groups.groups(), Histogram::EMPTY);
+            for slot in 0..indices.channels() {
+                let channel = first_channel + slot;
+                for subband in kept(channel) {
+                    let context = subband * groups.groups() + groups.group(channel);
+                    indices.count(layout, subband, slot, &mut counts[context]);
+                }
+            }
+            Ok(())
+        });
+        counted.expect("counting does not fail");
+        let mut histograms = vec![Histogram::EMPTY; layout.blocks.len() * groups.groups()];
+        for counts in counts.into_states() {
+            histograms.iter_mut().zip(&counts).for_each(|(sum, counts)| sum.add(counts));
+        }
+        CountedTokens { groups, histograms }
+    }
+
+    fn tables(&self) -> ContextTables {
+        ContextTables::for_stream(&self.groups, &self.histograms)
+    }
 }

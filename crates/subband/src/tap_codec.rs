@@ -26,7 +26,6 @@ pub struct Scratch {
     /// Instead of the indices, where tokens are coded.
     tokens: TokenBlocks,
     holds_tokens: bool,
-    counts: Vec<Histogram>,
     walk: SpreadScratch,
     scaled: Vec<f32>,
     payload: Vec<u8>,
@@ -435,14 +434,13 @@ impl MapQuantizer {
     fn forward_tokens(&self, map: &[f32], scratch: &mut Scratch) -> Result<MapStats> {
         self.check_size(map.len())?;
         let (quantizer, channels) = (&self.quantizer, self.channels);
-        let Scratch { buffers, tokens, counts, .. } = scratch;
+        let Scratch { buffers, tokens, .. } = scratch;
         scratch.holds_tokens = true;
         tokens.reset(&quantizer.layout, channels);
-        counts.clear();
         let mut saturated = 0;
         for piece in quantizer.pieces.of(channels) {
             let values = self.finite_values(map, &piece)?;
-            saturated += quantizer.forward_tokens(0, &piece, values, buffers, tokens, counts) as u64;
+            saturated += quantizer.forward_tokens(0, &piece, values, buffers, tokens) as u64;
         }
         Ok(MapStats { saturated, nonzero: count_nonzero_tokens(Isa::current(), tokens.tokens()) as u64 })
     }

@@ -3,7 +3,7 @@
 //! A context is a pair of subband and channel group. Several contexts may share a table.
 
 use super::bit_io::{BitReader, BitWriter, bits_for};
-use super::cluster::{ClusterLimits, cluster, table_cost};
+use super::cluster::{ClusterLimits, cluster, cost_with_table};
 use super::frequency_table::FrequencyTable;
 use super::histogram::Histogram;
 use super::log2::COST_BITS;
@@ -67,18 +67,29 @@ impl ContextTables {
         }
     }
 
-    /// Tables of a self-contained stream for exactly the counted indices: groups channels by activity
-    /// where that saves more than it costs. `histograms` is subband-major, `channels` each.
-    pub fn for_stream(histograms: &[Histogram], channels: usize) -> Self {
-        let mut best: Option<(u64, Self)> = None;
-        for groups in [1, 2, 4, 8, 16].into_iter().take_while(|&groups| groups <= channels) {
-            let candidate = Self::grouped(histograms, channels, groups);
-            match &best {
-                Some((cost, _)) if *cost <= candidate.0 => break,
-                _ => best = Some(candidate),
+    /// Tables of a self-contained stream for exactly the counted indices: groups of channels where that saves more than it
+    /// costs. `histograms` is subband-major, with those of all groups for each; there is a subband.
+    pub fn for_stream(channels: &ChannelGroups, histograms: &[Histogram]) -> Self {
+        let mut best: Option<(u64, Clustered)> = None;
+        for groups in (0..).map(|bits| 1 << bits).take_while(|&groups| groups <= channels.groups) {
+            let contexts = channels.contexts(histograms, groups);
+            let map_cost = channels.map_cost(groups);
+            let least = best.as_ref().map_or(u64::MAX, |(cost, _)| *cost);
+            // No tables are better than one for each context that takes no bits.
+            if contexts.iter().map(Histogram::entropy).sum::<u64>() + map_cost >= least {
+                break;
             }
+            let candidate = Clustered::new(groups, &contexts);
+            let cost = candidate.cost() + map_cost;
+            if cost >= least {
+                break;
+            }
+            best = Some((cost, candidate));
         }
-        best.map_or_else(|| Self::grouped(histograms, channels, 1).1, |(_, tables)| tables)
+        let (_, Clustered { groups, table_of, counts }) = best.expect("there is a group");
+        let grouping = if groups == 1 { Grouping::One } else { Grouping::Groups(groups, channels.joined(groups)) };
+        let tables = counts.iter().map(|counts| FrequencyTable::from_histogram(counts, false)).collect();
+        ContextTables { grouping, groups, table_of, tables }
     }
 
     /// Tables for contexts that are no subbands, in a stream: at most so many, one group.
@@ -97,23 +108,6 @@ impl ContextTables {
         };
         let tables = counts.iter().map(|counts| FrequencyTable::from_histogram(counts, false)).collect();
         ContextTables { grouping: Grouping::One, groups: 1, table_of, tables }
-    }
-
-    /// Tables for a number of channel groups, with the bits that data, tables and map take.
-    fn grouped(histograms: &[Histogram], channels: usize, groups: usize) -> (u64, Self) {
-        let grouping = if groups == 1 { Grouping::One } else { by_activity(histograms, channels, groups) };
-        let subbands = histograms.len().checked_div(channels).unwrap_or(0).max(1);
-        let mut contexts = vec![Histogram::EMPTY; subbands * groups];
-        for (i, histogram) in histograms.iter().enumerate() {
-            contexts[i / channels * groups + grouping.group(i % channels)].add(histogram);
-        }
-        let (table_of, counts) = cluster(&contexts, ClusterLimits { max_tables: MAX_TABLES, tables_cost: true });
-        let map_bits = contexts.len() as u64 * u64::from(bits_for(counts.len()))
-            + if groups > 1 { channels as u64 * u64::from(bits_for(groups)) } else { 0 };
-        let cost =
-            counts.iter().map(|counts| counts.entropy() + table_cost(counts)).sum::<u64>() + (map_bits << COST_BITS);
-        let tables = counts.iter().map(|counts| FrequencyTable::from_histogram(counts, false)).collect();
-        (cost, ContextTables { grouping, groups, table_of, tables })
     }
 
     pub fn tables(&self) -> &[FrequencyTable] {
@@ -180,19 +174,82 @@ fn read_numbers(reader: &mut BitReader, count: usize, limit: usize) -> Result<Ve
     Ok(numbers)
 }
 
-/// Ranks channels by their number of non-zero indices and cuts the ranking into equal groups.
-fn by_activity(histograms: &[Histogram], channels: usize, groups: usize) -> Grouping {
-    let mut activity = vec![0u64; channels];
-    for (i, histogram) in histograms.iter().enumerate() {
-        activity[i % channels] += histogram.total() - u64::from(histogram.counts[0]);
+/// Channels ranked by activity, in equal groups: 16, or as many as there are channels, down to a power of two. Two next to
+/// each other are a group of half as many.
+#[derive(Debug)]
+pub(crate) struct ChannelGroups {
+    groups: usize,
+    of_channel: Vec<u8>,
+}
+
+impl ChannelGroups {
+    /// Groups by the number of indices of each channel that are not 0.
+    pub fn by_activity(nonzero: &[u64]) -> Self {
+        let channels = nonzero.len();
+        let mut order: Vec<usize> = (0..channels).collect();
+        order.sort_by_key(|&channel| (nonzero[channel], channel));
+        let groups = 1 << channels.clamp(1, MAX_GROUPS).ilog2();
+        let mut of_channel = vec![0; channels];
+        for (rank, channel) in order.into_iter().enumerate() {
+            of_channel[channel] = (rank * groups / channels) as u8;
+        }
+        ChannelGroups { groups, of_channel }
     }
-    let mut order: Vec<usize> = (0..channels).collect();
-    order.sort_by_key(|&channel| (activity[channel], channel));
-    let mut of_channel = vec![0; channels];
-    for (rank, channel) in order.into_iter().enumerate() {
-        of_channel[channel] = (rank * groups / channels) as u8;
+
+    pub fn groups(&self) -> usize {
+        self.groups
     }
-    Grouping::Groups(groups, of_channel)
+
+    pub fn group(&self, channel: usize) -> usize {
+        usize::from(self.of_channel[channel])
+    }
+
+    /// Counts of the contexts of fewer groups.
+    fn contexts(&self, histograms: &[Histogram], groups: usize) -> Vec<Histogram> {
+        let of_one = histograms.chunks_exact(self.of_one(groups));
+        of_one
+            .map(|histograms| {
+                let mut sum = histograms[0].clone();
+                histograms[1..].iter().for_each(|histogram| sum.add(histogram));
+                sum
+            })
+            .collect()
+    }
+
+    /// What it takes to say the groups of all channels, in units of 2^-16 bits.
+    fn map_cost(&self, groups: usize) -> u64 {
+        (self.of_channel.len() as u64 * u64::from(bits_for(groups))) << COST_BITS
+    }
+
+    /// How many of the groups are one of `groups` groups.
+    fn of_one(&self, groups: usize) -> usize {
+        self.groups / groups
+    }
+
+    /// The group of each channel, of fewer groups.
+    fn joined(&self, groups: usize) -> Vec<u8> {
+        self.of_channel.iter().map(|&group| group / self.of_one(groups) as u8).collect()
+    }
+}
+
+/// Contexts of some groups of channels, in clusters.
+struct Clustered {
+    groups: usize,
+    table_of: Vec<u8>,
+    counts: Vec<Histogram>,
+}
+
+impl Clustered {
+    fn new(groups: usize, contexts: &[Histogram]) -> Self {
+        let (table_of, counts) = cluster(contexts, ClusterLimits { max_tables: MAX_TABLES, tables_cost: true });
+        Clustered { groups, table_of, counts }
+    }
+
+    /// What data and tables take, and the numbers of the tables, in units of 2^-16 bits.
+    fn cost(&self) -> u64 {
+        let numbers = self.table_of.len() as u64 * u64::from(bits_for(self.counts.len()));
+        self.counts.iter().map(cost_with_table).sum::<u64>() + (numbers << COST_BITS)
+    }
 }
 
 #[cfg(test)]
@@ -224,17 +281,41 @@ mod tests {
             .collect()
     }
 
+    fn tables_for_stream(scale: u32) -> ContextTables {
+        let histograms = histograms(scale);
+        let nonzero = |histogram: &Histogram| histogram.total() - u64::from(histogram.counts[0]);
+        let channels = ChannelGroups::by_activity(&histograms[..8].iter().map(nonzero).collect::<Vec<_>>());
+        assert_eq!(channels.groups(), 8);
+        let mut grouped = vec![Histogram::EMPTY; 16];
+        for (i, histogram) in histograms.iter().enumerate() {
+            grouped[i / 8 * 8 + channels.group(i % 8)].add(histogram);
+        }
+        ContextTables::for_stream(&channels, &grouped)
+    }
+
     #[test]
     fn streams_group_channels_where_it_pays() {
-        let small = ContextTables::for_stream(&histograms(1), 8);
-        let large = ContextTables::for_stream(&histograms(10_000), 8);
+        let (small, large) = (tables_for_stream(1), tables_for_stream(10_000));
         assert_eq!(small.grouping, Grouping::One);
         assert_eq!(large.grouping.groups(8), 2);
         assert_ne!(large.table_of(0, 0), large.table_of(0, 1));
         assert_eq!(large.table_of(1, 3), large.table_of(1, 7));
         round_trip(&small, 2, 8);
         round_trip(&large, 2, 8);
-        round_trip(&ContextTables::for_stream(&[], 0), 1, 0);
+        round_trip(&ContextTables::for_stream(&ChannelGroups::by_activity(&[]), &[Histogram::EMPTY]), 1, 0);
+    }
+
+    #[test]
+    fn groups_hold_channels_of_like_activity() {
+        let nonzero: Vec<u64> = (0..37).map(|channel| channel * 7 % 37).collect();
+        let channels = ChannelGroups::by_activity(&nonzero);
+        assert_eq!(channels.groups(), 16);
+        for groups in [1, 2, 4, 8, 16] {
+            let of_channel = channels.joined(groups);
+            for (channel, &rank) in nonzero.iter().enumerate() {
+                assert_eq!(usize::from(of_channel[channel]), rank as usize * groups / 37, "{groups} groups");
+            }
+        }
     }
 
     #[test]

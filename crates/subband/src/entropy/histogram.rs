@@ -63,17 +63,25 @@ impl Histogram {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// Number of tokens that occur.
-    pub fn used(&self) -> usize {
-        self.counts.iter().filter(|&&count| count > 0).count()
+    /// One more than the last token that occurs.
+    pub fn span(&self) -> usize {
+        self.counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1)
     }
 
     /// Order-0 entropy of all counted tokens together, in units of 2^-16 bits: what an ideal coder
     /// with the exact frequencies would spend, without raw bits.
     pub fn entropy(&self) -> u64 {
-        let total = self.total();
-        let used = self.counts.iter().filter(|&&count| count > 0);
-        let own: u64 = used.map(|&count| u64::from(count) * log2(u64::from(count))).sum();
-        (total * log2(total)).saturating_sub(own)
+        entropy_and_used(self.counts.iter().map(|&count| u64::from(count))).0
     }
+}
+
+/// Order-0 entropy of tokens with these counts, in units of 2^-16 bits, and how many of the counts are not 0.
+pub(crate) fn entropy_and_used(counts: impl Iterator<Item = u64>) -> (u64, usize) {
+    let (mut total, mut own, mut used) = (0, 0, 0);
+    for count in counts {
+        total += count;
+        own += count * log2(count);
+        used += usize::from(count > 0);
+    }
+    ((total * log2(total)).saturating_sub(own), used)
 }

@@ -372,6 +372,7 @@ mod tests {
     use crate::entropy::Histogram;
     use crate::plane::PlaneBuffers;
     use crate::quantize::Steps;
+    use crate::stream_model::order_zero_tables;
     use crate::wavelet::Wavelet;
 
     /// Payload bytes and, beside them, the order-0 entropy of the tokens under the payload's own contexts
@@ -399,7 +400,7 @@ mod tests {
         for (i, histogram) in histograms.iter_mut().enumerate() {
             histogram.count(indices.block(&quantizer.layout, i / channels, i % channels));
         }
-        let prepared = PreparedTables::for_encoding(ContextTables::for_stream(&histograms, channels));
+        let prepared = PreparedTables::for_encoding(order_zero_tables(&quantizer, channels, &[(0, &indices)]));
         let mut by_table = vec![Histogram::EMPTY; prepared.contexts.tables().len()];
         for (i, histogram) in histograms.iter().enumerate() {
             by_table[prepared.contexts.table_of(i / channels, i % channels) as usize].add(histogram);

@@ -11,7 +11,7 @@ use super::mixing_chunk::{decode_mixing_chunk, encode_mixing_chunk, mixing_costs
 use super::spread_chunk::{
     PreparedSpread, SpreadChunkScratch, decode_spread_chunk, encode_spread_chunk, spread_costs, trade_spread,
 };
-use crate::entropy::{ActivityModel, ContextTables};
+use crate::entropy::{ActivityModel, ChannelGroups, ContextTables, Histogram};
 use crate::error::Result;
 use crate::mixing::{MixingModel, MixingScratch};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
@@ -35,7 +35,7 @@ pub(crate) enum EntropyModel {
 impl EntropyModel {
     /// For tensors without values or without indices.
     pub fn nothing() -> Self {
-        EntropyModel::OrderZero(ContextTables::for_stream(&[], 0))
+        EntropyModel::OrderZero(ContextTables::for_stream(&ChannelGroups::by_activity(&[]), &[Histogram::EMPTY]))
     }
 
     pub fn payload_kind(&self) -> PayloadKind {
