@@ -69,6 +69,13 @@ impl TokenBlocks {
         (&mut self.tokens[range.clone()], &mut self.indices[range])
     }
 
+    /// All tokens, and where to put the indices of those with raw bits.
+    pub fn with_wide(&mut self) -> (&[u8], WideIndices<'_>) {
+        self.widen(0..0);
+        let TokenBlocks { tokens, indices, wide, channels } = self;
+        (tokens, WideIndices { indices, wide, channels: *channels })
+    }
+
     /// Indices of a wide block by place among all tokens; only those whose token has raw bits are right.
     pub fn wide_indices(&self) -> &[i32] {
         &self.indices
@@ -123,5 +130,20 @@ impl TokenBlocks {
                 self.set_wide(subband, channel);
             }
         }
+    }
+}
+
+/// The indices of tokens with raw bits.
+pub(crate) struct WideIndices<'a> {
+    indices: &'a mut [i32],
+    wide: &'a mut [bool],
+    channels: usize,
+}
+
+impl WideIndices<'_> {
+    /// Puts the index of the token at a place, which lies in this block.
+    pub fn put(&mut self, subband: usize, channel: usize, place: usize, index: i32) {
+        self.indices[place] = index;
+        self.wide[subband * self.channels + channel] = true;
     }
 }

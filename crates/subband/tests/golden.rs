@@ -104,6 +104,14 @@ fn self_contained_streams() {
     check("v1/lanes-f32", &long, &step(Wavelet::Haar, 2, 0.02));
 }
 
+/// Encoders before tables were counted by groups of channels wrote another stream for a mask.
+#[test]
+fn streams_of_earlier_encoders() {
+    let stream = fs::read(golden("v1/earlier/mask-f16.sbd")).unwrap();
+    let decoded = decompress(&stream, &DecompressOptions::default()).unwrap();
+    assert_eq!(bytes_of(&decoded), fs::read(golden("v1/mask-f16.raw")).unwrap());
+}
+
 /// Version 2 added floats without loss.
 #[test]
 fn lossless_floats() {

@@ -100,7 +100,10 @@ fn reassign(
             };
             let best = costs.chunks_exact(span).map(bits).enumerate().min_by_key(|&(_, bits)| bits);
             let (best, _) = best.expect("there is a cluster");
-            moved[best].counts[..span].iter_mut().zip(counts).for_each(|(sum, &count)| *sum = sum.saturating_add(count));
+            moved[best].counts[..span]
+                .iter_mut()
+                .zip(counts)
+                .for_each(|(sum, &count)| *sum = sum.saturating_add(count));
             best
         })
         .collect();

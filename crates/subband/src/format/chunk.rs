@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::chunk_plan::{ChunkPlan, Stretch};
+use super::chunk_plan::{ChunkPlan, FlatPlan, Stretch};
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
     BitReader, BitWriter, COST_BITS, ContextTables, DecodeTables, ESCAPE, FIRST_WITH_RAW_BITS, FrequencyTable,
@@ -82,6 +82,19 @@ impl PreparedTables {
         self.special[usize::from(number)]
     }
 
+    /// The token that codes the one at a place, which may have no share in the table or may have raw bits: those are written.
+    fn special_token(&self, number: u8, blocks: &TokenBlocks, at: usize, raw: &mut BitWriter) -> u8 {
+        let (table, token) = (&self.contexts.tables()[usize::from(number)], blocks.tokens()[at]);
+        let wide = token >= FIRST_WITH_RAW_BITS;
+        let index = if wide { blocks.wide_indices()[at] } else { index_from_raw(token, 0) };
+        let token = if table.frequency(token) > 0 { token } else { ESCAPE };
+        debug_assert!(table.frequency(token) > 0, "tables of a stream hold all its tokens");
+        if raw_bits(token) > 0 {
+            raw.write(raw_value(index, token), raw_bits(token));
+        }
+        token
+    }
+
     /// Whether a token of the table may have raw bits.
     pub fn may_be_wide(&self, number: u8) -> bool {
         let table = &self.contexts.tables()[usize::from(number)];
@@ -122,9 +135,11 @@ pub(crate) struct OrderZeroScratch {
     tokens: TokenBlocks,
 }
 
+/// Tokens that are looked at together whether one of them is special.
+const STEP: usize = 64;
+
 /// Calls `visit` with the position of every token from `first` on, in order.
 fn for_each_from(first: u8, tokens: &[u8], mut visit: impl FnMut(usize, u8)) {
-    const STEP: usize = 64;
     for (i, tokens) in tokens.chunks(STEP).enumerate() {
         if tokens.iter().fold(0, |most, &token| most.max(token)) >= first {
             tokens.iter().enumerate().filter(|(_, t)| **t >= first).for_each(|(j, &t)| visit(i * STEP + j, t));
@@ -162,10 +177,14 @@ pub(crate) fn encode_tokens(
     apart.clear();
     raw.clear();
     let all = blocks.tokens();
-    if let Some(numbers) = &plan.numbers {
+    if let Some(flat) = &plan.flat {
         let special = largest_token(Isa::current(), all) >= plan.first_special;
         let tokens = match plan.contiguous() {
             Some(range) if !special => &all[range],
+            Some(range) if !plan.certain_may_be_wide => {
+                append_flat(prepared, flat, range.start, blocks, apart, raw);
+                apart.as_slice()
+            }
             _ => {
                 for stretch in &plan.stretches {
                     append_stretch(prepared, stretch, blocks, apart, raw);
@@ -175,9 +194,9 @@ pub(crate) fn encode_tokens(
         };
         // Nearly what they cost, which takes as long to add up as to code them.
         let nonzero = count_nonzero_tokens(Isa::current(), tokens);
-        let lane_bits = many_lane_bits_for((4 * nonzero + tokens.len() / 8) as u64);
+        let lane_bits = many_lane_bits_for((4 * nonzero + tokens.len() / 8) as u64, tokens.len());
         begin_payload(lane_bits, 0, raw.finish(), out);
-        encoder.encode_flat(numbers, tokens, lane_bits, words, out);
+        encoder.encode_flat(&flat.numbers, tokens, lane_bits, words, out);
         return;
     }
     runs.clear();
@@ -198,7 +217,7 @@ pub(crate) fn encode_tokens(
             runs.push(run);
         }
     }
-    let lane_bits = many_lane_bits_for(cost >> COST_BITS);
+    let lane_bits = many_lane_bits_for(cost >> COST_BITS, runs.iter().map(|run| run.length).sum());
     begin_payload(lane_bits, 0, raw.finish(), out);
     encoder.encode(runs, [all, apart], lane_bits, words, out);
 }
@@ -213,22 +232,37 @@ fn append_stretch(
     raw: &mut BitWriter,
 ) {
     let Stretch { range, table, coded, .. } = stretch;
-    let (first, table) = (prepared.first_special(*table), &prepared.contexts.tables()[usize::from(*table)]);
     let start = out.len();
     let tokens = &blocks.tokens()[range.clone()];
     out.extend_from_slice(tokens);
-    for_each_from(first, tokens, |i, token| {
-        let wide = token >= FIRST_WITH_RAW_BITS;
-        let index = if wide { blocks.wide_indices()[range.start + i] } else { index_from_raw(token, 0) };
-        let token = if table.frequency(token) > 0 { token } else { ESCAPE };
-        debug_assert!(table.frequency(token) > 0, "tables of a stream hold all its tokens");
-        out[start + i] = token;
-        if raw_bits(token) > 0 {
-            raw.write(raw_value(index, token), raw_bits(token));
-        }
+    for_each_from(prepared.first_special(*table), tokens, |i, _| {
+        out[start + i] = prepared.special_token(*table, blocks, range.start + i, raw);
     });
     if !coded {
         out.truncate(start);
+    }
+}
+
+/// As [`append_stretch`] for all tokens from `start` on.
+fn append_flat(
+    prepared: &PreparedTables,
+    flat: &FlatPlan,
+    start: usize,
+    blocks: &TokenBlocks,
+    out: &mut Vec<u8>,
+    raw: &mut BitWriter,
+) {
+    let before = out.len();
+    let tokens = &blocks.tokens()[start..start + flat.numbers.len()];
+    out.extend_from_slice(tokens);
+    for (i, (tokens, special)) in tokens.chunks(STEP).zip(flat.special.chunks(STEP)).enumerate() {
+        let pairs = || tokens.iter().zip(special);
+        if pairs().fold(false, |any, (token, special)| any | (token >= special)) {
+            for (j, _) in pairs().enumerate().filter(|(_, (token, special))| token >= special) {
+                let i = i * STEP + j;
+                out[before + i] = prepared.special_token(flat.numbers[i], blocks, start + i, raw);
+            }
+        }
     }
 }
 
@@ -268,11 +302,11 @@ pub(crate) fn decode_tokens(
     for (range, token) in &plan.fills {
         all[range.clone()].fill(*token);
     }
-    match (&plan.numbers, plan.contiguous()) {
-        (Some(numbers), Some(range)) => decoder.decode_flat(&prepared.decode, numbers, &mut all[range])?,
-        (Some(numbers), None) => {
+    match (&plan.flat, plan.contiguous()) {
+        (Some(flat), Some(range)) => decoder.decode_flat(&prepared.decode, &flat.numbers, &mut all[range])?,
+        (Some(flat), None) => {
             apart.resize(apart.len().max(plan.coded), 0);
-            decoder.decode_flat(&prepared.decode, numbers, &mut apart[..plan.coded])?;
+            decoder.decode_flat(&prepared.decode, &flat.numbers, &mut apart[..plan.coded])?;
             let mut rest = &apart[..];
             for run in &plan.runs {
                 let (own, others) = rest.split_at(run.length);
@@ -286,9 +320,7 @@ pub(crate) fn decode_tokens(
 
     let mut raw_reader = BitReader::new(raw);
     if plan.may_be_wide && largest_token(Isa::current(), all) >= FIRST_WITH_RAW_BITS {
-        for stretch in &plan.stretches {
-            read_raw_bits(stretch, blocks, &mut raw_reader)?;
-        }
+        read_raw_bits(&plan.stretches, blocks, &mut raw_reader)?;
     }
     if raw_reader.finish()? != raw.len() {
         return Err(Error::corrupt("a chunk has more raw bits than its tokens ask for"));
@@ -297,21 +329,25 @@ pub(crate) fn decode_tokens(
 }
 
 /// Puts the indices of tokens with raw bits into place.
-fn read_raw_bits(stretch: &Stretch, blocks: &mut TokenBlocks, reader: &mut BitReader) -> Result<()> {
-    let Stretch { subband, slots, range, .. } = stretch;
-    if largest_token(Isa::current(), &blocks.tokens()[range.clone()]) < FIRST_WITH_RAW_BITS {
-        return Ok(());
-    }
-    blocks.mark_wide(*subband, slots.clone(), range.clone());
-    let (tokens, indices) = blocks.widen(range.clone());
+fn read_raw_bits(stretches: &[Stretch], blocks: &mut TokenBlocks, reader: &mut BitReader) -> Result<()> {
+    // The stretch of the last one.
+    let mut rest = stretches.iter().peekable();
+    let (tokens, mut wide) = blocks.with_wide();
     let mut result = Ok(());
     for_each_from(FIRST_WITH_RAW_BITS, tokens, |i, token| {
-        if result.is_ok() {
-            result = reader.read(raw_bits(token)).map(|raw| indices[i] = index_from_raw(token, raw));
-            if result.is_ok() && indices[i].unsigned_abs() > MAX_MAGNITUDE {
-                result = Err(Error::corrupt(format!("the index {} is beyond {MAX_MAGNITUDE}", indices[i])));
-            }
+        if result.is_err() {
+            return;
         }
+        result = reader.read(raw_bits(token)).and_then(|raw| {
+            let index = index_from_raw(token, raw);
+            if index.unsigned_abs() > MAX_MAGNITUDE {
+                return Err(Error::corrupt(format!("the index {index} is beyond {MAX_MAGNITUDE}")));
+            }
+            while rest.next_if(|stretch| stretch.range.end <= i).is_some() {}
+            let Stretch { subband, slots, range, .. } = rest.peek().expect("what is no stretch is zero");
+            wide.put(*subband, slots.start + (i - range.start) / (range.len() / slots.len()), i, index);
+            Ok(())
+        });
     });
     result
 }

@@ -30,14 +30,25 @@ pub(crate) struct ChunkPlan {
     pub coded: usize,
     /// What decoding puts where nothing is coded.
     pub fills: Vec<(Range<usize>, u8)>,
-    /// The table of each coded token, where runs are short.
-    pub numbers: Option<Vec<u8>>,
+    /// By coded token, where runs are short.
+    pub flat: Option<FlatPlan>,
     /// Whether each run begins where the one before ends.
     contiguous: bool,
     /// No table codes smaller tokens with raw bits.
     pub first_special: u8,
     /// Whether a table has tokens with raw bits.
     pub may_be_wide: bool,
+    /// Whether one has with a certain token, which is not coded.
+    pub certain_may_be_wide: bool,
+}
+
+/// What coding looks up by token in place of run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FlatPlan {
+    /// Number of the table.
+    pub numbers: Vec<u8>,
+    /// The first token that the table codes with raw bits.
+    pub special: Vec<u8>,
 }
 
 /// Runs shorter than this on average are not worth the work for one.
@@ -50,7 +61,7 @@ impl ChunkPlan {
         all.clear();
         runs.clear();
         fills.clear();
-        (self.coded, self.contiguous, self.may_be_wide) = (0, true, false);
+        (self.coded, self.contiguous, self.may_be_wide, self.certain_may_be_wide) = (0, true, false, false);
         self.first_special = FIRST_WITH_RAW_BITS;
         for (subband, block) in quantizer.layout.blocks.iter().enumerate() {
             for (own, number) in stretches(quantizer, &prepared.contexts, subband, channels.clone()) {
@@ -66,7 +77,10 @@ impl ChunkPlan {
                 };
                 let certain = prepared.contexts.tables()[usize::from(table)].certain();
                 match certain {
-                    Some(certain) => fills.push((range.clone(), certain)),
+                    Some(certain) => {
+                        self.certain_may_be_wide |= prepared.may_be_wide(table);
+                        fills.push((range.clone(), certain));
+                    }
                     None => {
                         let end = runs.last().map_or(range.start, |run| run.start + run.length);
                         self.contiguous &= end == range.start;
@@ -79,11 +93,16 @@ impl ChunkPlan {
                 all.push(Stretch { subband, slots, range, table, coded: certain.is_none() });
             }
         }
-        let mut numbers = self.numbers.take().unwrap_or_default();
+        let mut flat = self.flat.take().unwrap_or_default();
         if self.coded < SHORT_RUNS * runs.len() {
+            let FlatPlan { numbers, special } = &mut flat;
             numbers.clear();
-            runs.iter().for_each(|run| numbers.resize(numbers.len() + run.length, run.table));
-            self.numbers = Some(numbers);
+            special.clear();
+            for &Run { table, length, .. } in runs.iter() {
+                numbers.resize(numbers.len() + length, table);
+                special.resize(special.len() + length, prepared.first_special(table));
+            }
+            self.flat = Some(flat);
         }
         self.channels = channels;
     }
