@@ -28,13 +28,10 @@ bench-kernels:
 bench-train:
     cargo bench -p subband-nn --bench train_step
 
-# Ten minutes of fuzzing on the decoder (needs a nightly compiler and cargo-fuzz)
-fuzz seconds="600":
-    cargo +nightly fuzz run decompress -- -max_total_time={{seconds}} -max_len=4096
-
-# The same on the reader of profiles
-fuzz-profile-nightly seconds="600":
-    cargo +nightly fuzz run profile crates/subband/tests/golden -- -max_total_time={{seconds}} -max_len=20000
+# Ten minutes of fuzzing, with AddressSanitizer: streams (`decompress`), packets (`packet`), profiles (`profile`, from the golden
+# ones), all kernels against each other (`round_trip`). Needs a nightly compiler and cargo-fuzz
+fuzz target="decompress" seconds="600":
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}} -max_len={{ if target == "profile" { "20000" } else { "4096" } }}
 
 # Mutated golden profiles, ten minutes, with any compiler
 fuzz-profile seconds="600":

@@ -40,7 +40,7 @@ pub(crate) fn choose_model(
         let costs = sample.iter().flat_map(|(first, indices)| coder.costs(quantizer, *first, indices, &mut scratch));
         whole(costs.sum::<u64>() >> COST_BITS) + model_bits(model)
     };
-    let models = models_for_stream(quantizer, channels, &sample, &mut SpreadScratch::default());
+    let models = models_for_stream(quantizer, channels, chunks, stride, &mut SpreadScratch::default());
     let [plain, by_channel] = models.map(EntropyModel::Spread).map(|model| (total(&model), model));
     let (least, spread) = if by_channel.0 < plain.0 { by_channel } else { plain };
     // No tables take less than the entropy of what is counted.

@@ -315,12 +315,17 @@ fn solve(mut normal: [[f64; INPUTS]; INPUTS], mut right: [f64; INPUTS], used: &[
 
 /// Models for a stream: weights and tables that are built in, with offsets that make the sums of magnitudes come true; one
 /// with offsets of subbands alone, and one with those of the channels of LL too. Integers alone, so that every machine writes the same.
+///
+/// Of `chunks`, each with its first channel, every `stride`th is looked at. Channels that are in none of those are taken to be
+/// like the one whose magnitudes in LL are nearest to theirs in the mean.
 pub(crate) fn models_for_stream(
     quantizer: &PlaneQuantizer,
     channels: usize,
     chunks: &[(usize, &IndexBlocks)],
+    stride: usize,
     scratch: &mut SpreadScratch,
 ) -> [SpreadModel; 2] {
+    let sample: Vec<_> = chunks.iter().step_by(stride).copied().collect();
     let subbands = quantizer.layout.blocks.len();
     let model = |of_subbands: &[i16], of_channels: &[i16]| {
         let offsets = Offsets::Apart(of_subbands.to_vec(), of_channels.to_vec());
@@ -330,7 +335,7 @@ pub(crate) fn models_for_stream(
     let mut of_subbands = vec![0i16; subbands];
     let mut of_channels = vec![0; channels];
     for _ in 0..2 {
-        let sums = sums_of(quantizer, channels, &model(&of_subbands, &none), chunks, scratch);
+        let sums = sums_of(quantizer, channels, &model(&of_subbands, &none), &sample, scratch);
         for (subband, cells) in sums.chunks_exact(channels.max(1)).enumerate() {
             let step = offset_of(cells);
             if subband == 0 {
@@ -340,7 +345,30 @@ pub(crate) fn models_for_stream(
             of_subbands[subband] = (of_subbands[subband] + step).clamp(-MAX_COARSE, MAX_COARSE);
         }
     }
+    let mut seen = vec![false; channels];
+    sample.iter().for_each(|(first, indices)| seen[*first..*first + indices.channels()].fill(true));
+    if seen.contains(&false) {
+        let means = mean_magnitudes(quantizer, channels, chunks);
+        let known: Vec<usize> = (0..channels).filter(|&channel| seen[channel]).collect();
+        for channel in (0..channels).filter(|&channel| !seen[channel]) {
+            let nearest = known.iter().min_by_key(|&&known| means[known].abs_diff(means[channel]));
+            of_channels[channel] = nearest.map_or(0, |&known| of_channels[known]);
+        }
+    }
     [model(&of_subbands, &none), model(&of_subbands, &of_channels)]
+}
+
+/// Mean magnitudes of LL by channel, in units of 2^-16.
+fn mean_magnitudes(quantizer: &PlaneQuantizer, channels: usize, chunks: &[(usize, &IndexBlocks)]) -> Vec<u64> {
+    let mut sums = vec![[0u64; 2]; channels];
+    for (first, indices) in chunks {
+        for (slot, [sum, count]) in sums[*first..*first + indices.channels()].iter_mut().enumerate() {
+            let block = indices.block(&quantizer.layout, 0, slot);
+            *sum += block.iter().map(|index| u64::from(index.unsigned_abs().min(1 << 10))).sum::<u64>();
+            *count += block.len() as u64;
+        }
+    }
+    sums.into_iter().map(|[sum, count]| (sum << 16) / count.max(1)).collect()
 }
 
 fn rounded_by(number: i16, by: i16) -> i16 {
