@@ -9,13 +9,14 @@ use crate::floats::compress_floats;
 use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum};
 use crate::kernel::{Isa, survey};
 use crate::parallel::{self, Pool};
-use crate::plane::{Piece, PlaneBuffers, PlaneQuantizer};
+use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
 use crate::quantize::Steps;
 use crate::rate::search_step;
 use crate::report::{ErrorSum, Report};
-use crate::stream_model::{choose_model, order_zero_tables};
+use crate::stream_model::{better_tables, choose_model, order_zero_tables};
 use crate::tensor::{Geometry, TensorView, through_dtype};
+use crate::token_blocks::TokenBlocks;
 
 /// A stream and what it achieved.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,6 +204,9 @@ pub struct Workspace {
     payloads: Vec<Vec<u8>>,
 }
 
+/// What chunks hold, each with its first channel.
+type WithFirst<'c, T> = Vec<(usize, &'c T)>;
+
 impl Job<'_> {
     fn run(
         &self,
@@ -226,7 +230,7 @@ impl Job<'_> {
         self.quantize(&quantizer, to_tokens, quantize, chunks)?;
 
         // 2. Make the tables, unless a profile brings them. Optimised indices get tables of their own.
-        let (source, coder) = match model {
+        let (mut source, coder) = match model {
             Some((source, coder)) => {
                 if optimised {
                     self.optimize(&quantizer, &coder, chunks)?;
@@ -244,20 +248,17 @@ impl Job<'_> {
             }
         };
 
-        // 3. Code every chunk.
+        // 3. Code every chunk, and anew if a model for some of them turns out worse than tables for all.
         payloads.resize_with(chunks.len(), Vec::new);
-        let items = chunks.iter().zip(&mut *payloads).collect();
-        parallel::map_with(encode, items, |scratch, number, (chunk, payload): (&QuantizedChunk, &mut Vec<u8>)| {
-            payload.clear();
-            let first_channel = self.grid.chunk(number).first_channel;
-            match &chunk.indices {
-                ChunkIndices::Tokens(tokens) => {
-                    coder.encode_tokens(&quantizer, first_channel, tokens, scratch, payload);
-                }
-                ChunkIndices::Indices(indices) => coder.encode(&quantizer, first_channel, indices, scratch, payload),
+        self.encode(&quantizer, &coder, chunks, encode, payloads)?;
+        if let TableSource::Stream(_, model @ EntropyModel::Spread(_)) = &mut source {
+            let payload_bytes = payloads.iter().map(Vec::len).sum();
+            let (_, indices) = self.tokens_and_indices(chunks);
+            if let Some(tables) = better_tables(&quantizer, channels, &indices, payload_bytes) {
+                *model = tables.clone();
+                self.encode(&quantizer, &ChunkCoder::for_encoding(tables), chunks, encode, payloads)?;
             }
-            Ok(())
-        })?;
+        }
 
         // 4. Header with the chunk index, then the chunks.
         let header = Header {
@@ -281,6 +282,18 @@ impl Job<'_> {
 
     fn stream_model(&self, quantizer: &PlaneQuantizer, chunks: &[QuantizedChunk]) -> EntropyModel {
         let channels = self.grid.geometry.channels;
+        let (tokens, indices) = self.tokens_and_indices(chunks);
+        match tokens.is_empty() {
+            true => choose_model(quantizer, channels, &indices, self.effort),
+            false => EntropyModel::OrderZero(order_zero_tables(quantizer, channels, &tokens)),
+        }
+    }
+
+    /// What of the chunks is tokens and what indices, each with its first channel.
+    fn tokens_and_indices<'c>(
+        &self,
+        chunks: &'c [QuantizedChunk],
+    ) -> (WithFirst<'c, TokenBlocks>, WithFirst<'c, IndexBlocks>) {
         let (mut tokens, mut indices) = (Vec::new(), Vec::new());
         for (number, chunk) in chunks.iter().enumerate() {
             let first_channel = self.grid.chunk(number).first_channel;
@@ -289,10 +302,29 @@ impl Job<'_> {
                 ChunkIndices::Indices(own) => indices.push((first_channel, own)),
             }
         }
-        match tokens.is_empty() {
-            true => choose_model(quantizer, channels, &indices, self.effort),
-            false => EntropyModel::OrderZero(order_zero_tables(quantizer, channels, &tokens)),
-        }
+        (tokens, indices)
+    }
+
+    /// Fills a payload for each chunk.
+    fn encode(
+        &self,
+        quantizer: &PlaneQuantizer,
+        coder: &ChunkCoder,
+        chunks: &[QuantizedChunk],
+        pool: &Pool<ChunkScratch>,
+        payloads: &mut [Vec<u8>],
+    ) -> Result<()> {
+        let items = chunks.iter().zip(payloads).collect();
+        parallel::map_with(pool, items, |scratch, number, (chunk, payload): (&QuantizedChunk, &mut Vec<u8>)| {
+            payload.clear();
+            let first_channel = self.grid.chunk(number).first_channel;
+            match &chunk.indices {
+                ChunkIndices::Tokens(tokens) => coder.encode_tokens(quantizer, first_channel, tokens, scratch, payload),
+                ChunkIndices::Indices(indices) => coder.encode(quantizer, first_channel, indices, scratch, payload),
+            }
+            Ok(())
+        })?;
+        Ok(())
     }
 
     fn optimize(&self, quantizer: &PlaneQuantizer, coder: &ChunkCoder, chunks: &mut [QuantizedChunk]) -> Result<()> {

@@ -193,6 +193,9 @@ impl TapProfile {
         let mut bits = BitReader::new(reader.rest());
         let tables = ContextTables::read_from(&mut bits, subbands, shape[0])?;
         reader.take(bits.finish()?)?;
+        if !tables.can_code_all() {
+            return Err(Error::corrupt(format!("tap '{name}' has a frequency table without an escape")));
+        }
         let mut activity = None;
         if form.activity && !reader.rest().is_empty() {
             let mut bits = BitReader::new(reader.rest());

@@ -1,7 +1,7 @@
 //! What codes the indices of a self-contained stream: the tables that take fewest bits, their own included.
 
 use crate::effort::Effort;
-use crate::entropy::{BitWriter, COST_BITS, ChannelGroups, ContextTables, Histogram};
+use crate::entropy::{BitWriter, COST_BITS, ChannelGroups, ContextTables, Histogram, raw_bits};
 use crate::format::{ChunkCoder, ChunkScratch, EntropyModel};
 use crate::kernel::{Isa, count_nonzero, count_nonzero_tokens};
 use crate::parallel::{self, Pool};
@@ -29,7 +29,7 @@ pub(crate) fn choose_model(
         return order_zero(chunks);
     }
     let values: usize = chunks.iter().map(|(_, indices)| indices.values().len()).sum();
-    let stride = values.div_ceil(FITTED_VALUES).max(1);
+    let stride = fitted_stride(chunks);
     let sample: Vec<_> = chunks.iter().step_by(stride).copied().collect();
     let sampled: usize = sample.iter().map(|(_, indices)| indices.values().len()).sum();
     let whole = |bits: u64| u128::from(bits) * values as u128 / sampled.max(1) as u128;
@@ -50,6 +50,34 @@ pub(crate) fn choose_model(
         return spread;
     }
     order_zero(chunks)
+}
+
+/// Every such chunk is looked at in fitting a model.
+fn fitted_stride(chunks: &[(usize, &IndexBlocks)]) -> usize {
+    let values: usize = chunks.iter().map(|(_, indices)| indices.values().len()).sum();
+    values.div_ceil(FITTED_VALUES).max(1)
+}
+
+/// Tables that take fewer bits than the payloads of a spread model for the same chunks, if there may be such since the model
+/// was fitted to some channels alone.
+pub(crate) fn better_tables(
+    quantizer: &PlaneQuantizer,
+    channels: usize,
+    chunks: &[(usize, &IndexBlocks)],
+    payload_bytes: usize,
+) -> Option<EntropyModel> {
+    let mut unseen = vec![true; channels];
+    for (first, indices) in chunks.iter().step_by(fitted_stride(chunks)) {
+        unseen[*first..*first + indices.channels()].fill(false);
+    }
+    if !unseen.contains(&true) {
+        return None;
+    }
+    let counted = CountedTokens::new(quantizer, channels, chunks);
+    let tables = counted.tables();
+    let bits = counted.bits(&tables);
+    let model = EntropyModel::OrderZero(tables);
+    (u128::from(bits) + model_bits(&model) < 8 * payload_bytes as u128).then_some(model)
 }
 
 fn model_bits(model: &EntropyModel) -> u128 {
@@ -151,5 +179,23 @@ impl CountedTokens {
 
     fn tables(&self) -> ContextTables {
         ContextTables::for_stream(&self.groups, &self.histograms)
+    }
+
+    /// What the tokens cost with tables for them, raw bits included.
+    fn bits(&self, tables: &ContextTables) -> u64 {
+        let groups = self.groups.groups();
+        let mut bits = 0;
+        for (context, histogram) in self.histograms.iter().enumerate() {
+            // All channels of a group have the same table.
+            let Some(channel) = self.groups.first_of(context % groups) else { continue };
+            let table = &tables.tables()[usize::from(tables.table_of(context / groups, channel))];
+            let counts = histogram.counts.iter().zip(table.costs()).zip(0..);
+            bits += counts
+                .map(|((&count, cost), token)| {
+                    u64::from(count) * (u64::from(cost) + (u64::from(raw_bits(token)) << COST_BITS))
+                })
+                .sum::<u64>();
+        }
+        bits >> COST_BITS
     }
 }

@@ -75,6 +75,15 @@ fn every_bit_flip_is_found_or_harmless() {
     }
 }
 
+/// Found by fuzzing: an encoder with such a table writes tokens that are not there.
+#[test]
+fn tables_without_an_escape_are_refused() {
+    let profile: &[u8] = include_bytes!("regressions/no-escape.sbp");
+    let error = Profile::from_bytes(profile, &limits()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("escape"), "{error}");
+}
+
 /// SplitMix64.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -7,6 +7,7 @@ use super::cluster::{ClusterLimits, cluster, cost_with_table};
 use super::frequency_table::FrequencyTable;
 use super::histogram::Histogram;
 use super::log2::COST_BITS;
+use super::symbol::ESCAPE;
 use crate::error::{Error, Result};
 
 /// Most tables of a stream or of a tap.
@@ -114,6 +115,11 @@ impl ContextTables {
         &self.tables
     }
 
+    /// Whether every index has a token in every table, if only the escape.
+    pub fn can_code_all(&self) -> bool {
+        self.tables.iter().all(|table| table.frequency(ESCAPE) > 0)
+    }
+
     /// Number of the table for a subband of a channel.
     pub fn table_of(&self, subband: usize, channel: usize) -> u8 {
         self.table_of[subband * self.groups + self.grouping.group(channel)]
@@ -202,6 +208,11 @@ impl ChannelGroups {
 
     pub fn group(&self, channel: usize) -> usize {
         usize::from(self.of_channel[channel])
+    }
+
+    /// The first channel of a group.
+    pub fn first_of(&self, group: usize) -> Option<usize> {
+        self.of_channel.iter().position(|&own| usize::from(own) == group)
     }
 
     /// Counts of the contexts of fewer groups.
@@ -321,7 +332,8 @@ mod tests {
     #[test]
     fn profiles_can_code_anything() {
         let tables = ContextTables::for_profile(&histograms(100), 8);
-        assert!(tables.tables().iter().all(|table| table.frequency(super::super::ESCAPE) > 0));
+        assert!(tables.can_code_all());
+        assert!(!tables_for_stream(1).can_code_all());
         round_trip(&tables, 2, 8);
     }
 }
