@@ -199,3 +199,41 @@ impl CountedTokens {
         bits >> COST_BITS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coding::Coding;
+    use crate::quantize::Steps;
+    use crate::wavelet::Wavelet;
+
+    #[test]
+    fn tables_are_tried_where_channels_were_not_looked_at() {
+        let coding = Coding::new(Wavelet::None, 0, Steps::Uniform(1.0));
+        let quantizer = PlaneQuantizer::new(coding, 6, 256, 256).unwrap();
+        let chunk = |number: usize| {
+            let mut indices = IndexBlocks::default();
+            indices.reset(&quantizer.layout, 1);
+            indices
+                .values_mut()
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, index)| *index = (i * 7 % 13 % 3 * number) as i32);
+            indices
+        };
+        let chunks: Vec<IndexBlocks> = (0..6).map(chunk).collect();
+        let of_channels: Vec<_> = chunks.iter().enumerate().collect();
+        // Six chunks of 2^16 values: every third is looked at.
+        let tables = order_zero_tables(&quantizer, 6, &of_channels);
+        let coder = ChunkCoder::for_encoding(EntropyModel::OrderZero(tables));
+        let mut payload = Vec::new();
+        for (first_channel, indices) in &of_channels {
+            coder.encode(&quantizer, *first_channel, indices, &mut ChunkScratch::default(), &mut payload);
+        }
+        assert!(better_tables(&quantizer, 6, &of_channels, payload.len() * 102 / 100).is_some());
+        assert!(better_tables(&quantizer, 6, &of_channels, payload.len() * 98 / 100).is_none());
+        // The same channel in all chunks: all channels were looked at.
+        let of_items: Vec<_> = chunks.iter().map(|indices| (0, indices)).collect();
+        assert!(better_tables(&quantizer, 1, &of_items, usize::MAX >> 8).is_none());
+    }
+}
