@@ -129,6 +129,15 @@ OPERATIONS = {
 }
 
 
+def check_version() -> None:
+    """Raises RuntimeError where PyTorch does not say which node of autograd is at work. It has no public way to do so."""
+    if not hasattr(torch._C, "_current_autograd_node"):
+        raise RuntimeError(
+            f"this is PyTorch {torch.__version__}, which has no torch._C._current_autograd_node: compress_saved_tensors was "
+            "tested with PyTorch 2.9 and needs 2.4 or a later one that has it"
+        )
+
+
 def reader_at_work() -> bool:
     """Whether a node that reads part by part asks for its tensors, and nobody wants gradients of its gradients."""
     node = torch._C._current_autograd_node()

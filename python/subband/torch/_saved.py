@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from .. import _settings
 from .._errors import InvalidArgumentError
-from ._backward import Lazy, reader_at_work
+from ._backward import Lazy, check_version, reader_at_work
 from ._packed import Packed, Packer
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
@@ -50,15 +50,18 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
 
     Integers that fit 16 bits, such as the indices of max pooling, are kept compressed without loss. In the backward pass tensors are decoded when
     they are asked for; ReLU, max pooling and batch normalisation read theirs part by part, so that a decoded map never lies beside its two
-    gradients (not with ``create_graph``, and batch normalisation not with ``lossless``, whose gradients are exact). How much of what is freed goes back to the system is the
-    allocator's matter: glibc keeps least with ``MALLOC_MMAP_THRESHOLD_=65536`` and ``MALLOC_TRIM_THRESHOLD_=0`` in the environment.
+    gradients (not with ``create_graph``; batch normalisation not with ``lossless``, whose gradients are exact, nor with channels last). How
+    much of what is freed goes back to the system is the allocator's matter: glibc keeps least with ``MALLOC_MMAP_THRESHOLD_=65536`` and
+    ``MALLOC_TRIM_THRESHOLD_=0`` in the environment.
 
     Left as they are: tensors below ``min_size`` values, of other dtypes than float32, float16, bfloat16 and such int64, not on a CPU, with NaN
     or infinities where the coding is lossy, and all that share memory with a parameter or a buffer of ``model`` (with any leaf that requires
-    a gradient, without one). ``wavelet``, ``levels`` and ``effort`` are those of :func:`subband.compress`. The value of the ``with`` statement
-    counts what was kept.
+    a gradient, without one). ``levels`` and ``effort`` are those of :func:`subband.compress`, and so is ``wavelet``; without one it is
+    haar, or none for tensors that are never negative and have zeros, such as what comes out of a ReLU. The value of the ``with``
+    statement counts what was kept.
 
-    It works beside ``torch.utils.checkpoint``. Raises :class:`SavedTensorError`, which names the operation and the tensor.
+    It works beside ``torch.utils.checkpoint``. Raises ``InvalidArgumentError`` for settings out of range, ``RuntimeError`` for a PyTorch
+    that is too old, and in forward and backward passes :class:`SavedTensorError`, which names the operation and the tensor.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
         levels: int | None = None,
         effort: str = "fast",
     ):
+        check_version()
         nominal = step if relative_step is None else relative_step
         target = _settings.target(nominal, None, None, bits, lossless)
         if step is not None and relative_step is not None:
