@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import _arrays, _native, _settings
-from .._errors import InvalidArgumentError, SubbandError
+from .._errors import SubbandError
 
 PART = 1 << 17
 """Values of a part, at most but for single planes that are larger: all that is done to it stays in the second cache."""

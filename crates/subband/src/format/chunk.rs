@@ -427,6 +427,18 @@ mod tests {
     }
 
     #[test]
+    fn special_tokens_are_found_in_order() {
+        let tokens: Vec<u8> = (0..1000u32).map(|i| (i * i % 113 % 112) as u8).collect();
+        for (first, length) in [(0, 3), (1, 8), (5, 64), (31, 1000), (31, 999), (60, 131), (111, 1000)] {
+            let tokens = &tokens[..length];
+            let mut found = Vec::new();
+            for_each_from(first, tokens, |at, token| found.push((at, token)));
+            let expected: Vec<_> = tokens.iter().copied().enumerate().filter(|(_, token)| *token >= first).collect();
+            assert_eq!(found, expected, "{first} {length}");
+        }
+    }
+
+    #[test]
     fn payloads_are_near_their_entropy() {
         for step in [0.05, 0.3, 0.8, 1.5] {
             for shape in [[16, 32, 32], [17, 31, 33], [64, 56, 56]] {
