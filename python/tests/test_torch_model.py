@@ -432,9 +432,9 @@ def test_many_steps_leave_no_memory():
     for _ in range(50):
         work()
     before = resident()
-    for _ in range(300):
+    for _ in range(100):
         work()
-    # One map is 128 KB; some 1,500 were kept and are gone.
+    # One map is 128 KB; some 500 were kept and are gone.
     assert resident() - before < 8 << 20
 
 
