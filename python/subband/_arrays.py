@@ -20,7 +20,7 @@ NUMPY_DTYPES = {
 }
 ALLOWED = "float32, float16, bfloat16, uint8, int8, uint16 and int16"
 _NAMES = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
-_TORCH_NAMES = {
+TORCH_NAMES = {
     "float32": "f32",
     "float16": "f16",
     "bfloat16": "bf16",
@@ -29,7 +29,7 @@ _TORCH_NAMES = {
     "uint16": "u16",
     "int16": "i16",
 }
-_TORCH_DTYPES = {name: torch_name for torch_name, name in _TORCH_NAMES.items()}
+_TORCH_DTYPES = {name: torch_name for torch_name, name in TORCH_NAMES.items()}
 
 
 def is_tensor(x: Any) -> bool:
@@ -43,7 +43,7 @@ def _of_tensor(tensor: Any) -> tuple[np.ndarray, str]:
 
     if tensor.device.type != "cpu":
         raise InvalidArgumentError(f"the tensor is on {tensor.device}: the codec takes CPU tensors, see Tensor.cpu()")
-    name = _TORCH_NAMES.get(str(tensor.dtype).removeprefix("torch."))
+    name = TORCH_NAMES.get(str(tensor.dtype).removeprefix("torch."))
     if name is None:
         raise DTypeError(f"dtype {tensor.dtype}: the codec takes {ALLOWED}")
     tensor = tensor.detach()

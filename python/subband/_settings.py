@@ -82,6 +82,29 @@ def target(step: Any, max_error: Any, psnr: Any, bits: Any, lossless: bool) -> d
     return {"target": name, "target_value": value, "steps": steps(step) if name == "step" else None}
 
 
+def whole(
+    target: dict[str, Any],
+    wavelet: str,
+    levels: int | None,
+    rounding: float = 0.5,
+    reconstruction: float = 0.0,
+    index_bits: int = 24,
+    kept: Any = None,
+    measure_error: bool = False,
+) -> dict[str, Any]:
+    """Settings of a self-contained stream."""
+    return {
+        **target,
+        "wavelet": str(wavelet),
+        "levels": levels_of(wavelet, levels),
+        "rounding": number("rounding", rounding),
+        "reconstruction": number("reconstruction", reconstruction),
+        "index_bits": integer("index_bits", index_bits, 0, 255),
+        "mask": mask(kept),
+        "measure_error": bool(measure_error),
+    }
+
+
 def coding(
     *,
     step: Any,

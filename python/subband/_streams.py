@@ -142,17 +142,9 @@ def compress_with_report(
     else:
         if tap is not None:
             raise InvalidArgumentError("tap names a tap of a profile: give the profile too")
-        wavelet = "haar" if wavelet is None else str(wavelet)
-        settings = {
-            **_settings.target(step, max_error, psnr, bits, lossless),
-            "wavelet": wavelet,
-            "levels": _settings.levels_of(wavelet, levels),
-            "rounding": _settings.number("rounding", rounding),
-            "reconstruction": _settings.number("reconstruction", reconstruction),
-            "index_bits": _settings.integer("index_bits", index_bits, 0, 255),
-            "mask": _settings.mask(mask),
-            "measure_error": bool(measure_error),
-        }
+        target = _settings.target(step, max_error, psnr, bits, lossless)
+        coding = wavelet or "haar", levels, rounding, reconstruction, index_bits, mask
+        settings = _settings.whole(target, *coding, measure_error)
         found = _native.compress(_arrays.argument(x), stream, settings)
     return found[0], _report(found[1])
 

@@ -6,11 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod arrays;
+mod batch_norm;
 mod codec;
 mod config;
 mod errors;
 mod evaluation;
+mod floats;
 mod layer;
+mod packed;
 mod pool;
 mod profile;
 mod streams;
@@ -20,11 +23,15 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use crate::batch_norm::{batch_norm_gradient, batch_norm_sums};
+    #[pymodule_export]
     use crate::codec::Codec;
     #[pymodule_export]
     use crate::evaluation::{Calibrator, Evaluator};
     #[pymodule_export]
     use crate::layer::{lifting, quantize_backward, quantize_forward, subband_gains, subband_names, subband_sizes};
+    #[pymodule_export]
+    use crate::packed::{Packed, Packer};
     #[pymodule_export]
     use crate::pool::{set_threads, threads};
     #[pymodule_export]

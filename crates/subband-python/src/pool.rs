@@ -42,6 +42,11 @@ pub fn run<T: Send>(tasks: usize, work: impl FnOnce() -> T + Send) -> T {
     if tasks <= 1 { work() } else { pool().install(work) }
 }
 
+/// Whether light work on so many values in memory takes longer than to wake threads, and there are others.
+pub fn is_worth_sharing(values: usize) -> bool {
+    values > 1 << 18 && threads() > 1
+}
+
 /// Sets the number of threads that one call shares its work among; 0 is one a core.
 #[pyfunction]
 pub fn set_threads(count: i64) -> PyResult<()> {

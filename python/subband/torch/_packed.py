@@ -1,142 +1,183 @@
-"""Tensors in compressed form, in parts along their first axis, so that nobody needs to hold more than a part of one at a time."""
+"""Tensors in compressed form, in parts, so that nobody needs to hold more than a part of one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _arrays, _native, _settings
 from .._errors import SubbandError
-from .._streams import compress, decompress_into
 
-PART = 1 << 20
-"""Values of a part, about: a few megabytes while it is coded, and enough that tables of its own cost little."""
+PART = 1 << 17
+"""Values of a part, at most but for single planes that are larger: all that is done to it stays in the second cache."""
 
 
 class SavedTensorError(RuntimeError):
     """A saved tensor could not be compressed or decompressed; the message says which."""
 
 
-def _named(name: str, error: SubbandError) -> SavedTensorError:
-    return SavedTensorError(f"the output of {name}, saved for backward: {error}")
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except SubbandError as error:
+        raise SavedTensorError(f"the output of {name}, saved for backward: {error}") from error
 
 
-def _coded_shape(shape: torch.Size) -> tuple[int, ...]:
-    """The shape with two axes or more, as the codec takes it."""
-    return tuple(shape) if len(shape) >= 2 else (1, shape.numel())
+def _flat(tensor: Tensor) -> Any:
+    """The memory of a dense tensor, flat."""
+    array = tensor.view(torch.int16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    return array.reshape(-1).view("u2") if array.itemsize == 2 else array.reshape(-1)
 
 
-def _bounds(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Where the parts of a tensor of two axes or more begin and end along its first axis."""
-    values = max(int(np.prod(shape)), 1)
-    length = max(PART * shape[0] // values, 1)
-    return [(start, min(start + length, shape[0])) for start in range(0, shape[0], length)]
+@dataclass(frozen=True)
+class _Layout:
+    """How a tensor lies in memory and is cut: the last two axes are a plane, the first one counts items."""
+
+    shape: tuple[int, ...]
+    """In the order of the memory."""
+    channels_last: bool
+
+    @property
+    def width(self) -> int:
+        return self.shape[-1]
+
+    @property
+    def item(self) -> int:
+        """Values of an item of the first axis."""
+        return math.prod(self.shape[1:])
+
+    @property
+    def part(self) -> int:
+        """Values of a part: some items, or some planes of one, as many in each part."""
+        if self.item <= PART:
+            return max(self.item * (PART // max(self.item, 1)), 1)
+        planes = math.prod(self.shape[1:-2])
+        plane = self.item // planes
+        most = max(PART // plane, 1)
+        return plane * next(count for count in range(min(most, planes), 0, -1) if planes % count == 0)
+
+    @property
+    def items(self) -> int:
+        """Items that parts can be read in."""
+        return max(self.part // self.item, 1)
 
 
-@dataclass(eq=False)
+def _layout(tensor: Tensor) -> tuple[_Layout, Tensor]:
+    """The layout, and the tensor as it lies in memory, dense."""
+    last = tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+    dense = tensor.permute(0, 2, 3, 1) if last else tensor.contiguous()
+    shape = tuple(dense.shape) if dense.ndim >= 2 else (1, dense.numel())
+    return _Layout(shape, last), dense
+
+
+@dataclass(frozen=True, eq=False)
 class Packed:
     """A tensor, compressed."""
 
     shape: torch.Size
     dtype: torch.dtype
     name: str
-    streams: bytearray
-    """One a part. Together they are a block that goes back to the system as a whole; single ones would leave holes in the heap."""
-    ends: list[int]
-    """Where each stream ends."""
-    positive: np.ndarray | None = None
-    """A bit a value, where a lossily coded tensor is never negative and often zero: what came out of a ReLU. Its gradient asks
-    for nothing but this bit, and a zero that decodes to a little more than zero would let through what must not pass."""
-    exact: bool = False
+    native: _native.Packed
+    layout: _Layout
+    exact: bool
     """Whether every value comes back exactly."""
-    channels_last: bool = False
 
     @property
     def nbytes(self) -> int:
-        return len(self.streams) + (0 if self.positive is None else self.positive.nbytes)
+        return self.native.nbytes
 
     @property
-    def coded_shape(self) -> tuple[int, ...]:
-        return _coded_shape(self.shape)
+    def one_sided(self) -> bool:
+        """Whether it has a bit a value that tells which are positive, and no negative ones."""
+        return self.native.one_sided
+
+    @property
+    def channels_last(self) -> bool:
+        return self.layout.channels_last
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
-        return _bounds(self.coded_shape)
+        """Where items that can be decoded together begin and end along the first axis of the memory."""
+        count, items = self.layout.shape[0], self.layout.items
+        return [(start, min(start + items, count)) for start in range(0, count, items)]
 
-    def mask(self, number: int, shape: tuple[int, ...]) -> Tensor:
-        """Where a part of a tensor with ``positive`` is."""
-        count = int(np.prod(shape))
-        # Every part but the last has the same number of bytes.
-        first = number * (-(-self.bounds[0][1] * int(np.prod(shape[1:])) // 8))
-        bits = np.unpackbits(self.positive[first : first - (-count // 8)], count=count)
-        return torch.from_numpy(bits.view(np.bool_)).reshape(shape)
-
-    def decode_part(self, number: int, out: Tensor) -> None:
-        """Writes a part to ``out``, which has its shape and is contiguous."""
-        places = self.dtype == torch.int64
-        coded = np.empty(tuple(out.shape), np.uint16) if places else out
-        stream = memoryview(self.streams)[self.ends[number - 1] if number else 0 : self.ends[number]]
-        try:
-            decompress_into(stream, coded)
-        except SubbandError as error:
-            raise _named(self.name, error) from error
-        if places:
-            out.copy_(torch.from_numpy(coded.astype(np.int64)))
-        elif self.positive is not None:
-            out.clamp_min_(torch.finfo(out.dtype).tiny)
-            out.mul_(self.mask(number, tuple(out.shape)))
+    def decode_items(self, start: int, out: Tensor) -> None:
+        """Fills ``out``, which is dense, with items from ``start`` on, which begins a part."""
+        with _named(self.name):
+            self.native.decode(start * self.layout.item, _flat(out))
 
     def parts(self) -> Iterator[tuple[int, int, Tensor]]:
-        """Begin and end of each part along the first axis, and its values."""
-        shape = self.coded_shape
-        for number, (start, end) in enumerate(self.bounds):
-            out = torch.empty((end - start, *shape[1:]), dtype=self.dtype)
-            self.decode_part(number, out)
+        """Begin and end of items along the first axis of the memory, and their values."""
+        for start, end in self.bounds:
+            out = torch.empty((end - start, *self.layout.shape[1:]), dtype=self.dtype)
+            self.decode_items(start, out)
             yield start, end, out
 
     def decode(self) -> Tensor:
         """All of it."""
-        out = torch.empty(self.coded_shape, dtype=self.dtype)
-        for number, (start, end) in enumerate(self.bounds):
-            self.decode_part(number, out[start:end])
-        out = out.reshape(self.shape)
-        return out.contiguous(memory_format=torch.channels_last) if self.channels_last else out
+        out = torch.empty(self.layout.shape, dtype=self.dtype)
+        self.decode_items(0, out)
+        return out.permute(0, 3, 1, 2) if self.channels_last else out.reshape(self.shape)
+
+    def in_memory(self, tensor: Tensor) -> Tensor:
+        """A tensor that is dense and lies in memory as this one does, with its axes in the order of the memory."""
+        return tensor.permute(0, 2, 3, 1) if self.channels_last else tensor
+
+    def gate(self, gradient: Tensor, out: Tensor) -> None:
+        """Writes the gradient of a ReLU with this result, one-sided, to ``out``; both are dense and lie in memory as this does."""
+        with _named(self.name):
+            self.native.gate(_flat(self.in_memory(gradient)), _flat(self.in_memory(out)))
+
+    def batch_norm_sums(self, gradient: Tensor, mean: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Decodes to ``out``; with g the gradient, the sums of g and of g * (x - mean) by channel. All are dense, row-major and
+        float32."""
+        plane = math.prod(self.shape[2:])
+        with _named(self.name):
+            found = _native.batch_norm_sums(self.native, plane, _flat(gradient), mean.numpy(), _flat(out))
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
-def _pack(tensor: Tensor, name: str, coded: Callable[[Tensor], Any], one_sided: bool, settings: dict[str, Any]) -> Packed:
-    """Compresses what ``coded`` makes of each part."""
-    rows = tensor.reshape(_coded_shape(tensor.shape))
-    streams, ends = bytearray(), []
-    positive = bytearray() if one_sided else None
-    for start, end in _bounds(tuple(rows.shape)):
-        part = rows[start:end]
-        try:
-            streams += compress(coded(part), **settings)
-        except SubbandError as error:
-            raise _named(name, error) from error
-        ends.append(len(streams))
-        if positive is not None:
-            positive += np.packbits((part > 0).contiguous().numpy()).tobytes()
-    bits = None if positive is None else np.frombuffer(positive, np.uint8)
-    exact = bool(settings.get("lossless"))
-    last = tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
-    return Packed(tensor.shape, tensor.dtype, name, streams, ends, bits, exact, last)
+class Packer:
+    """How tensors are coded, prepared once."""
 
+    def __init__(
+        self,
+        target: dict[str, Any],
+        relative_step: float | None,
+        wavelet: str | None,
+        levels: int | None,
+        effort: str,
+    ):
+        self.exact = target["target"] == "lossless"
+        # Zeros among the values, as behind a ReLU, are what a transform would spread.
+        one_sided = "none" if wavelet is None and not self.exact else wavelet
+        self._native = _native.Packer(
+            _settings.stream(None, None, None, 0.0, effort),
+            _settings.whole(target, wavelet or "haar", levels),
+            _settings.whole(target, one_sided or "haar", None if wavelet is None else levels),
+            relative_step,
+        )
+        self._integers = (
+            _settings.stream(None, None, None, 0.0, effort),
+            _settings.whole(_settings.target(None, None, None, None, True), "legall53", 2),
+        )
 
-def pack_floats(tensor: Tensor, name: str, settings: dict[str, Any]) -> Packed:
-    """A tensor of floats by the codec."""
-    one_sided = not settings.get("lossless") and float(tensor.min()) == 0.0
-    return _pack(tensor, name, lambda part: part, one_sided, settings)
-
-
-def pack_indices(tensor: Tensor, name: str, effort: str) -> Packed | None:
-    """A tensor of integers that fit 16 bits, as the places of maxima in pooling do; they run along the plane, which the
-    transform foresees. None for others."""
-    if tensor.ndim < 3 or int(tensor.min()) < 0 or int(tensor.max()) > 0xFFFF:
-        return None
-    settings = {"lossless": True, "wavelet": "legall53", "levels": 2, "effort": effort}
-    return _pack(tensor, name, lambda part: part.numpy().astype(np.uint16), False, settings)
+    def pack(self, tensor: Tensor, name: str) -> Packed | None:
+        """A tensor, or None if it cannot be coded so: lossily, with NaN or infinities; integers beyond 16 bits."""
+        layout, dense = _layout(tensor)
+        cut = layout.width, layout.part // layout.width
+        with _named(name):
+            if tensor.dtype == torch.int64:
+                native = _native.Packed.of_integers(_flat(dense), *cut, *self._integers) if tensor.ndim >= 3 else None
+            else:
+                flat = _flat(dense)
+                native = self._native.pack(flat, _arrays.TORCH_NAMES[str(tensor.dtype).removeprefix("torch.")], *cut)
+        exact = self.exact or tensor.dtype == torch.int64
+        return None if native is None else Packed(tensor.shape, tensor.dtype, name, native, layout, exact)

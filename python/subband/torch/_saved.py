@@ -13,8 +13,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from .. import _settings
 from .._errors import InvalidArgumentError
-from ._backward import Lazy, reader_at_work
-from ._packed import Packed, pack_floats, pack_indices
+from ._backward import Lazy, check_version, reader_at_work
+from ._packed import Packed, Packer
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
 
@@ -50,15 +50,18 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
 
     Integers that fit 16 bits, such as the indices of max pooling, are kept compressed without loss. In the backward pass tensors are decoded when
     they are asked for; ReLU, max pooling and batch normalisation read theirs part by part, so that a decoded map never lies beside its two
-    gradients (not with ``create_graph``, and batch normalisation not with ``lossless``, whose gradients are exact). How much of what is freed goes back to the system is the
-    allocator's matter: glibc keeps least with ``MALLOC_MMAP_THRESHOLD_=65536`` and ``MALLOC_TRIM_THRESHOLD_=0`` in the environment.
+    gradients (not with ``create_graph``; batch normalisation not with ``lossless``, whose gradients are exact, nor with channels last). How
+    much of what is freed goes back to the system is the allocator's matter: glibc keeps least with ``MALLOC_MMAP_THRESHOLD_=65536`` and
+    ``MALLOC_TRIM_THRESHOLD_=0`` in the environment.
 
     Left as they are: tensors below ``min_size`` values, of other dtypes than float32, float16, bfloat16 and such int64, not on a CPU, with NaN
     or infinities where the coding is lossy, and all that share memory with a parameter or a buffer of ``model`` (with any leaf that requires
-    a gradient, without one). ``wavelet``, ``levels`` and ``effort`` are those of :func:`subband.compress`. The value of the ``with`` statement
-    counts what was kept.
+    a gradient, without one). ``levels`` and ``effort`` are those of :func:`subband.compress`, and so is ``wavelet``; without one it is
+    haar, or none for tensors that are never negative and have zeros, such as what comes out of a ReLU. The value of the ``with``
+    statement counts what was kept.
 
-    It works beside ``torch.utils.checkpoint``. Raises :class:`SavedTensorError`, which names the operation and the tensor.
+    It works beside ``torch.utils.checkpoint``. Raises ``InvalidArgumentError`` for settings out of range, ``RuntimeError`` for a PyTorch
+    that is too old, and in forward and backward passes :class:`SavedTensorError`, which names the operation and the tensor.
     """
 
     def __init__(
@@ -70,23 +73,19 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
         bits: float | None = None,
         lossless: bool = False,
         min_size: int = 1 << 14,
-        wavelet: str = "haar",
+        wavelet: str | None = None,
         levels: int | None = None,
         effort: str = "fast",
     ):
-        target = step if relative_step is None else relative_step
-        _settings.target(target, None, None, bits, lossless)
+        check_version()
+        nominal = step if relative_step is None else relative_step
+        target = _settings.target(nominal, None, None, bits, lossless)
         if step is not None and relative_step is not None:
             raise InvalidArgumentError("step and relative_step were given: give one")
-        if target is not None and not 1e-30 <= _settings.number("step", target) <= 1e30:
-            raise InvalidArgumentError(f"step is {target}: allowed are 1e-30 to 1e30")
+        if nominal is not None and not 1e-30 <= _settings.number("step", nominal) <= 1e30:
+            raise InvalidArgumentError(f"step is {nominal}: allowed are 1e-30 to 1e30")
         self.min_size = _settings.integer("min_size", min_size, 0, 2**62)
-        self._step, self._relative, self._lossless = step, relative_step, bool(lossless)
-        self._settings: dict[str, Any] = {"wavelet": wavelet, "levels": levels, "effort": effort}
-        if lossless:
-            self._settings = {"effort": effort, "lossless": True}
-        if bits is not None:
-            self._settings["bits"] = bits
+        self._packer = Packer(target, relative_step, wavelet, levels, effort)
         self._own: set[int] = set()
         if model is not None:
             for tensor in [*model.parameters(), *model.buffers()]:
@@ -124,7 +123,7 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
         if found is not None:
             return found
         name = type(tensor.grad_fn).__name__.removesuffix("Backward0") if tensor.grad_fn is not None else "input"
-        kept = self._compress(tensor.detach(), f"{name} {tuple(tensor.shape)}")
+        kept = self._packer.pack(tensor.detach(), f"{name} {tuple(tensor.shape)}")
         if kept is None:
             self.saved.left += 1
             return tensor
@@ -136,21 +135,6 @@ class compress_saved_tensors(torch.autograd.graph.saved_tensors_hooks):
                 self._seen = {k: v for k, v in self._seen.items() if v[0]() is not None and not v[1].expired()}
             self._seen[key] = weakref.ref(kept), StorageWeakRef(storage)
         return kept
-
-    def _compress(self, tensor: Tensor, name: str) -> Packed | None:
-        if tensor.dtype == torch.int64:
-            return pack_indices(tensor, name, self._settings["effort"])
-        settings = dict(self._settings)
-        if self._step is not None:
-            settings["step"] = self._step
-        if self._relative is not None:
-            deviation = float(tensor.float().std(correction=0))
-            if not deviation < float("inf"):
-                return None
-            settings["step"] = min(max(self._relative * deviation, 1e-30), 1e30)
-        elif not self._lossless and not bool(tensor.isfinite().all()):
-            return None
-        return pack_floats(tensor, name, settings)
 
     def _unpack(self, packed: Any) -> Tensor:
         if not isinstance(packed, Packed):
