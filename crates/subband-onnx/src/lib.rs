@@ -45,4 +45,4 @@ pub use pattern::Kind;
 pub use peek::maps;
 pub use preprocess::{Axes, Colours, Preprocess, Settled, Size};
 pub use taps::{Candidate, TapChoice, candidates, input_shape};
-pub use tune::{Budget, FormBits, Point, RunFolder, Trial, TuneConfig, TuneReport, Tuned, TunedTap, tune};
+pub use tune::{Budget, FormBits, OneRule, Point, RunFolder, Trial, TuneConfig, TuneReport, Tuned, TunedTap, tune};
