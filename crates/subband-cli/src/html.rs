@@ -12,4 +12,4 @@ pub use cost::of_cost;
 pub use evaluation::{TapPicture, of_evaluation, of_model_evaluation};
 pub use page::Page;
 pub use provenance::{file_hash, provenance};
-pub use tuning::{of_tuning, tuning_plot};
+pub use tuning::of_tuning;

@@ -44,7 +44,9 @@ fn an_onnx_model_has_a_page_with_pictures() {
     folder.calibrate_small("2");
     let eval =
         |more: &[&'static str]| [&["eval", "--profile", "p.sbp", "--report", "page.html"], &model[..], more].concat();
-    folder.ok(&eval(&["--pictures", "all", "--picture-image", "2"]));
+    folder.ok(&eval(&["--pictures", "all", "--picture-image", "2", "--plots", "plots"]));
+    assert!(folder.read("plots/where-the-bits-go-1.svg").starts_with(b"<svg"));
+    assert!(folder.read("plots/maps-2.png").starts_with(b"\x89PNG"));
     let page = String::from_utf8(folder.read("page.html")).unwrap();
     assert_eq!(page.matches("data:image/png;base64,").count(), 2);
     assert!(page.contains("net, input 2, r2: 4x16x16") && !page.contains("<img src=x"), "{page}");
@@ -58,7 +60,7 @@ fn tuning_page(folder: &Folder) -> String {
     let [c, h, w] = small::INPUT;
     folder.write("in.npy", &npy_f32(&[40, c, h, w], &small::inputs(40)));
     let args = ["tune", "net.onnx", "--data", "in.npy", "--taps", "relu", "--max-kl", "0.01", "--search-images", "6"];
-    folder.ok(&[&args[..], &["-o", "p.sbp", "--force", "--report", "tune.html", "--plot", "tune.svg"]].concat());
+    folder.ok(&[&args[..], &["-o", "p.sbp", "--force", "--report", "tune.html", "--plots", "plots"]].concat());
     String::from_utf8(folder.read("tune.html")).unwrap()
 }
 
@@ -76,7 +78,7 @@ fn a_tuning_has_a_page_and_a_plot() {
     for text in ["as suits each tap", "one step scale", "KL divergence, nats"] {
         assert!(page.contains(text), "{text}: {page}");
     }
-    let plot = String::from_utf8(folder.read("tune.svg")).unwrap();
+    let plot = String::from_utf8(folder.read("plots/rate-against-the-budget-1.svg")).unwrap();
     assert!(plot.starts_with("<svg") && plot.contains("this profile") && plot.matches("<circle").count() > 6, "{plot}");
     let args = ["tune", "net.onnx", "--data", "in.npy", "--max-kl", "1", "-o", "-", "--report", "-"];
     assert!(folder.fails(1, &args).contains("standard output"));

@@ -25,6 +25,7 @@ mod network;
 mod pattern;
 mod peek;
 mod preprocess;
+mod spell_out;
 mod taps;
 mod tune;
 mod types;

@@ -68,9 +68,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Draw the rate of all settings that were tried against the budget to this SVG file
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
+    /// Write the charts of --report as SVG files and its pictures as PNG files to this folder too
+    #[arg(long, value_name = "DIR", requires = "report")]
+    plots: Option<PathBuf>,
 
     /// Folder that keeps what was measured: the same command goes on there after an interruption, and another budget needs
     /// little more
@@ -174,8 +174,8 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     let mut output = Output::create(&args.output, args.force)?;
     // Unlike profiles these can be made again, and may be overwritten.
     let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(path, true)).transpose();
-    let (json, report, plot) = (open(&args.json)?, open(&args.report)?, open(&args.plot)?);
-    let to_stdout = [Some(&output), json.as_ref(), report.as_ref(), plot.as_ref()];
+    let (json, report) = (open(&args.json)?, open(&args.report)?);
+    let to_stdout = [Some(&output), json.as_ref(), report.as_ref()];
     let to_stdout = to_stdout.into_iter().flatten().filter(|output| output.is_stdout()).count();
     ensure!(to_stdout <= 1, "{to_stdout} files are standard output: allowed is one");
     let mut bars = Bars::new(ui.quiet);
@@ -213,11 +213,6 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         evaluation_report::write_json(&found.report, &mut json)?;
         json.commit()?;
     }
-    if let Some(mut plot) = plot {
-        let svg = html::tuning_plot(&found.report).to_svg()?;
-        plot.write_all(svg.as_bytes()).context("cannot write the plot")?;
-        plot.commit()?;
-    }
     if let Some(mut report) = report {
         let mut page = html::of_tuning(&found.report, &found.profile)?;
         page.provenance = html::provenance([
@@ -229,6 +224,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         ]);
         page.write(&mut report)?;
         report.commit()?;
+        page.write_plots(args.plots.as_deref())?;
     }
     if !ui.quiet {
         output::print(&tune_report::text(&found.report), to_stdout > 0)?;

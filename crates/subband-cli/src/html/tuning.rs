@@ -70,7 +70,7 @@ fn tried(found: &TuneReport) -> Vec<(&'static str, &[Trial])> {
 }
 
 /// Rate against what the budget bounds, of all settings that were tried.
-pub fn tuning_plot(found: &TuneReport) -> Plot {
+fn tuning_plot(found: &TuneReport) -> Plot {
     let budget = &found.budget;
     let point = |trial: &Trial| Some((trial.bits_per_value?, budget.figure(&trial.measured).0));
     let mut series: Vec<Series> = tried(found)
