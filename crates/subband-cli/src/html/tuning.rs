@@ -96,7 +96,7 @@ fn tuning_plot(found: &TuneReport) -> Plot {
 }
 
 fn trials(found: &TuneReport) -> Table {
-    let head = ["setting", "strength", "bits a value", bounded(&found.budget), "agreement", "KL", "PSNR", "drop"];
+    let head = ["setting", "strength", "bits a value", "agreement, %", "KL, nats", "PSNR, dB", "drop, points"];
     let cell = |value: Option<f64>, digits: usize| match value {
         Some(value) if value.is_finite() => Cell::number(value, format!("{value:.digits$}")),
         _ => Cell::text(""),
@@ -107,7 +107,6 @@ fn trials(found: &TuneReport) -> Table {
             Cell::text(name),
             cell(Some(trial.strength), 3),
             cell(trial.bits_per_value, 3),
-            cell(Some(found.budget.figure(measured).0), 4),
             cell(Some(measured.top1_agreement), 2),
             cell(Some(measured.kl), 4),
             cell(measured.psnr, 1),
