@@ -1,4 +1,5 @@
-//! What ONNX lets a file leave out and engines want to read: strides and dilations of 1, and names of nodes for their errors.
+//! What ONNX lets a file leave out and engines want to read: strides and dilations of 1, no padding, and names of nodes for
+//! their errors.
 
 use std::collections::HashMap;
 
@@ -24,17 +25,25 @@ pub(crate) fn spell_out(graph: &mut GraphProto) {
         let kernel = node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some("kernel_shape"));
         let by_weight = || node.input.get(1).and_then(|weight| axes.get(weight.as_str()).copied());
         let Some(axes) = kernel.map(|kernel| kernel.ints.len()).or_else(by_weight) else { continue };
-        wanted.iter().for_each(|name| fill(node, name, axes));
+        wanted.iter().for_each(|name| fill(node, name, vec![1; axes]));
+        // The two exclude each other.
+        if !has(node, "auto_pad") {
+            fill(node, "pads", vec![0; 2 * axes]);
+        }
     }
 }
 
-fn fill(node: &mut NodeProto, name: &str, axes: usize) {
-    if node.attribute.iter().any(|attribute| attribute.name.as_deref() == Some(name)) {
+fn has(node: &NodeProto, name: &str) -> bool {
+    node.attribute.iter().any(|attribute| attribute.name.as_deref() == Some(name))
+}
+
+fn fill(node: &mut NodeProto, name: &str, ints: Vec<i64>) {
+    if has(node, name) {
         return;
     }
     node.attribute.push(AttributeProto {
         name: Some(name.to_owned()),
-        ints: vec![1; axes],
+        ints,
         r#type: Some(AttributeType::INTS),
         ..AttributeProto::default()
     });
@@ -69,7 +78,7 @@ mod tests {
             initializer: vec![weight],
             node: vec![
                 node("Conv", &["x", "w"], &[]),
-                node("Conv", &["x", "v"], &[("kernel_shape", &[3, 3]), ("strides", &[2, 2])]),
+                node("Conv", &["x", "v"], &[("kernel_shape", &[3, 3]), ("strides", &[2, 2]), ("auto_pad", &[])]),
                 node("MaxPool", &["x"], &[("kernel_shape", &[2, 2])]),
                 node("Conv", &["x", "v"], &[]),
                 NodeProto { name: Some("its own".into()), ..node("Relu", &["x"], &[]) },
@@ -84,6 +93,7 @@ mod tests {
         assert_eq!((ints(0, "strides"), ints(0, "dilations")), (Some(vec![1]), Some(vec![1])));
         assert_eq!((ints(1, "strides"), ints(1, "dilations")), (Some(vec![2, 2]), Some(vec![1, 1])));
         assert_eq!((ints(2, "strides"), ints(2, "dilations")), (Some(vec![1, 1]), None));
+        assert_eq!([0, 1, 2].map(|at| ints(at, "pads")), [Some(vec![0; 2]), None, Some(vec![0; 4])]);
         // Of a kernel that is not known nothing can be said.
         assert_eq!(ints(3, "strides"), None);
         let names: Vec<_> = graph.node.iter().map(|node| node.name.as_deref().unwrap()).collect();
