@@ -182,7 +182,7 @@ impl Opened {
     /// Folders numbered from 0 that are not the network's classes would give an accuracy nobody would question.
     fn check_classes(&self, inputs: &Inputs, data: &Path) -> Result<()> {
         let outputs = self.model.outputs();
-        let output = outputs.first().map_or(&[][..], |output| &output.shape);
+        let output = outputs.first().map_or(&[][..], |output| output.shape.as_slice());
         let (Some(folders), [_, Some(classes)]) = (inputs.classes(), output) else { return Ok(()) };
         ensure!(
             folders == *classes,
