@@ -159,7 +159,9 @@ impl Opened {
     pub fn inputs(&self, data: &Path, classes: Option<&Path>) -> Result<Inputs> {
         let extension = data.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         if !matches!(extension.as_deref(), Some("npy" | "npz")) {
-            return Ok(Inputs::folder(data, classes, self.preprocess.settle(&self.shape)?)?);
+            let inputs = Inputs::folder(data, classes, self.preprocess.settle(&self.shape)?)?;
+            self.check_classes(&inputs, data)?;
+            return Ok(inputs);
         }
         let mut arrays = TensorFile::read(data)?.tensors;
         ensure!(arrays.len() == 1, "{} holds {} arrays: inputs come as one", data.display(), arrays.len());
@@ -167,12 +169,29 @@ impl Opened {
         let shape = array.shape().to_vec();
         ensure!(
             shape.get(1..) == Some(&self.shape),
-            "{} is {shape:?}: the model takes N of {:?}",
+            "{} is {shape:?}: the model takes N of {:?}; where a model takes any size, --crop HEIGHTxWIDTH says which",
             data.display(),
             self.shape
         );
         let labels = self.labels.as_deref().map(read_labels).transpose()?;
         Ok(Inputs::arrays(data.display().to_string(), self.shape.clone(), floats(array.into_data()), labels)?)
+    }
+}
+
+impl Opened {
+    /// Folders numbered from 0 that are not the network's classes would give an accuracy nobody would question.
+    fn check_classes(&self, inputs: &Inputs, data: &Path) -> Result<()> {
+        let outputs = self.model.outputs();
+        let output = outputs.first().map_or(&[][..], |output| output.shape.as_slice());
+        let (Some(folders), [_, Some(classes)]) = (inputs.classes(), output) else { return Ok(()) };
+        ensure!(
+            folders == *classes,
+            "{} holds {folders} classes and {} tells {classes} apart: name a classes file that has them all (lines `id name`, \
+             in class order), or put the photographs into one folder without subfolders, which needs no labels",
+            data.display(),
+            printable(self.model.name())
+        );
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ pub fn text(found: &TuneReport) -> String {
             onnx::printable(&tap.name),
             transform(tap),
             steps(&tap.steps),
-            format!("{:.2}", geometric_mean(&tap.steps) / if tap.std > 0.0 { tap.std } else { 1.0 }),
+            format!("{:.2}", mean_step(tap) / if tap.std > 0.0 { tap.std } else { 1.0 }),
             tap.rounding.to_string(),
             tap.diffusion.to_string(),
             table::percent(tap.masked),
@@ -22,9 +22,21 @@ pub fn text(found: &TuneReport) -> String {
         ]);
     }
     let mut text = table::render(&rows) + "\n";
-    let mut line = |name: &str, value: String| text += &format!("{name:16}{value}\n");
-    line("budget", format!("{}: {}", found.budget, if found.met { "kept" } else { "NOT kept" }));
-    line(
+    for (name, value) in facts(found) {
+        text += &format!("{name:16}{value}\n");
+    }
+    text += "\nOn the held-out inputs:\n\n";
+    text += &evaluation_report::model_text(&found.held_out);
+    text += &format!("{:16}{:.0} s in all\n", "", found.seconds);
+    text
+}
+
+/// What was asked for, what it was made from, and how it compares.
+pub fn facts(found: &TuneReport) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    fact("budget", format!("{}: {}", found.budget, if found.met { "kept" } else { "NOT kept" }));
+    fact(
         "made from",
         format!(
             "{} inputs ({} of them one tap at a time), verified on {} others; {} settings of all taps, seed {}",
@@ -36,23 +48,40 @@ pub fn text(found: &TuneReport) -> String {
         ),
     );
     if found.mode == "rule" {
-        line("rule", format!("step scale {} at every tap", table::figure(found.step_scale)));
+        fact("rule", format!("step scale {} at every tap", table::figure(found.step_scale)));
     }
-    let mut text = text + "\nOn the held-out inputs:\n\n" + &evaluation_report::model_text(&found.held_out);
-    text += &format!("{:16}{:.0} s in all\n", "", found.seconds);
-    text
+    if let Some(rule) = &found.one_rule {
+        let takes = format!(
+            "step scale {} at every tap, no transform, takes {:.3} bits a value",
+            table::figure(rule.step_scale),
+            rule.bits_per_value
+        );
+        let less = 100.0 * (1.0 - found.held_out.rates.bytes as f64 / rule.bytes.max(1) as f64);
+        fact(
+            "one rule",
+            match (found.mode.as_str(), rule.met) {
+                ("rule", _) => format!("{takes}: the search found nothing better"),
+                (_, true) => format!("{takes} under the same budget: this profile {less:.1}% less"),
+                (_, false) => format!("{takes} and does not keep the budget"),
+            },
+        );
+    }
+    facts
 }
 
-fn transform(tap: &TunedTap) -> String {
+/// Wavelet and levels.
+pub fn transform(tap: &TunedTap) -> String {
     let levels = if tap.levels > 0 { format!(" {}", tap.levels) } else { String::new() };
     format!("{}{levels}{}", tap.wavelet, if tap.steps_by_channel { ", by channel" } else { "" })
 }
 
-fn steps(steps: &[f64]) -> String {
+/// From the finest to the coarsest.
+pub fn steps(steps: &[f64]) -> String {
     let [low, high] = [steps.iter().copied().fold(f64::INFINITY, f64::min), steps.iter().copied().fold(0.0, f64::max)];
     if low < high { format!("{}..{}", table::figure(low), table::figure(high)) } else { table::figure(high) }
 }
 
-fn geometric_mean(values: &[f64]) -> f64 {
-    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len().max(1) as f64).exp()
+/// The geometric mean over the subbands.
+pub fn mean_step(tap: &TunedTap) -> f64 {
+    (tap.steps.iter().map(|step| step.ln()).sum::<f64>() / tap.steps.len().max(1) as f64).exp()
 }

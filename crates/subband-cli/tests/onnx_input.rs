@@ -64,6 +64,8 @@ fn inputs_that_do_not_fit() {
     std::fs::create_dir(folder.path("empty")).unwrap();
     std::fs::create_dir_all(folder.path("classes/none")).unwrap();
     picture(&folder, "ids/n00000001/a.png");
+    picture(&folder, "two/cats/a.png");
+    picture(&folder, "two/dogs/a.png");
     folder.write("classes.txt", b"n00000002 other\n");
     folder.write("small.npy", &npy_f32(&[2, 3, 8, 8], &map(&[2, 3, 8, 8])));
     std::fs::create_dir(folder.path("broken")).unwrap();
@@ -71,6 +73,7 @@ fn inputs_that_do_not_fit() {
     for (data, more, messages) in [
         ("empty", &[][..], &["no image in empty"][..]),
         ("classes", &[], &["classes has 1 subfolders and no image"]),
+        ("two", &[], &["two holds 2 classes", "net tells 5 apart", "classes file"]),
         ("ids", &[], &["1 of ImageNet's 1000 classes", "classes file"]),
         ("ids", &["--classes", "classes.txt"], &["n00000001", "not among the 1 classes"]),
         ("ids", &["--classes", "missing.txt"], &["cannot read missing.txt"]),

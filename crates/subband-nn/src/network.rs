@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::resnet::{Norms, ResNet};
+use crate::resnet::{NormStatistics, Norms, ResNet};
 use crate::taps::{TapHook, TapSite};
 use crate::tensor_map::TensorMap;
 use crate::weights;
@@ -272,6 +273,13 @@ impl Network {
     /// [`ResNet::set_norm_momentum`]. The new statistics are in force after [`valid`](Self::valid).
     pub(crate) fn measure_norms(&self, images: Tensor<4>, hook: &mut TapHook<'_>) -> Result<()> {
         self.model.forward(images, Norms::Batch, &self.sites, hook).map(drop)
+    }
+
+    /// What the inputs of all normalisations are like on a batch, in a pass as for inference.
+    pub(crate) fn norm_statistics(&self, images: Tensor<4>) -> Result<Vec<NormStatistics>> {
+        let noted = RefCell::default();
+        self.model.forward(images, Norms::Noted(&noted), &self.sites, &mut |_, map| Ok(map))?;
+        Ok(noted.into_inner())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The residual networks of He et al. (2016), CIFAR and ImageNet layouts, as burn modules.
 
+use std::cell::RefCell;
+
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
@@ -13,12 +15,22 @@ use crate::ops;
 use crate::taps::{TapHook, TapSite};
 
 /// Whose statistics BatchNorm normalises by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Norms {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Norms<'a> {
     /// Those of the batch; the running ones move towards them.
     Batch,
     /// The running ones.
     Running,
+    /// The running ones, while those of the batch are noted, in the order of [`ResNet::norms_mut`].
+    Noted(&'a RefCell<Vec<NormStatistics>>),
+}
+
+/// What a normalisation's input is like, by channel.
+#[derive(Clone, Debug)]
+pub(crate) struct NormStatistics {
+    pub mean: Tensor<1>,
+    /// Unbiased.
+    pub variance: Tensor<1>,
 }
 
 /// The modules of one residual network; `weights.rs` knows which PyTorch name each parameter carries.
@@ -87,11 +99,16 @@ impl ResNet {
 
     /// Sets how far the running statistics move towards those of each training batch, 0 to 1.
     pub fn set_norm_momentum(&mut self, momentum: f64) {
+        self.norms_mut().for_each(|norm| norm.momentum = momentum);
+    }
+
+    /// All normalisations, in the order of the forward pass.
+    pub fn norms_mut(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
         let blocks = self.stages.iter_mut().flatten().flat_map(|block| {
             let projection = block.projection.iter_mut().map(|projection| &mut projection.bn);
-            [&mut block.bn1, &mut block.bn2].into_iter().chain(projection)
+            [&mut block.bn1].into_iter().chain(projection).chain([&mut block.bn2])
         });
-        blocks.chain([&mut self.bn1]).for_each(|norm| norm.momentum = momentum);
+        [&mut self.bn1].into_iter().chain(blocks)
     }
 
     /// Class scores for a batch of normalised images; `hook` sees every ReLU output, in the order of `sites`.
@@ -101,7 +118,7 @@ impl ResNet {
     pub fn forward(
         &self,
         images: Tensor<4>,
-        norms: Norms,
+        norms: Norms<'_>,
         sites: &[TapSite],
         hook: &mut TapHook<'_>,
     ) -> Result<Tensor<2>> {
@@ -141,7 +158,7 @@ impl BasicBlock {
     fn forward(
         &self,
         x: Tensor<4>,
-        norms: Norms,
+        norms: Norms<'_>,
         tap: &mut impl FnMut(Tensor<4>) -> Result<Tensor<4>>,
     ) -> Result<Tensor<4>> {
         let inner = tap(conv_norm(x.clone(), &self.conv1, &self.bn1, None, true, norms))?;
@@ -173,29 +190,46 @@ fn conv_norm(
     bn: &BatchNorm,
     residual: Option<Tensor<4>>,
     clip: bool,
-    norms: Norms,
+    norms: Norms<'_>,
 ) -> Tensor<4> {
     let (weight, stride, padding) = (conv.weight.val(), conv.stride[0], conv.kernel_size[0] / 2);
     let (gamma, beta) = (bn.gamma.val(), bn.beta.val());
-    if norms == Norms::Running {
+    if !matches!(norms, Norms::Batch) {
         // Folded: (x * w - mean) * scale + beta is one convolution with a bias.
-        let scale = gamma / (bn.running_var.value() + bn.epsilon).sqrt();
-        let bias = beta - bn.running_mean.value() * scale.clone();
+        let scale = gamma.clone() / (bn.running_var.value() + bn.epsilon).sqrt();
+        let bias = beta.clone() - bn.running_mean.value() * scale.clone();
         let [channels] = scale.dims();
-        let weight = weight * scale.reshape([channels, 1, 1, 1]);
-        return ops::conv_bias(x, weight, bias, residual, clip, [stride, padding]);
+        let folded = weight.clone() * scale.reshape([channels, 1, 1, 1]);
+        if let Norms::Noted(noted) = norms {
+            let x = ops::conv(x.clone(), weight, stride, padding);
+            noted.borrow_mut().push(normalised(x, gamma, beta, None, false, bn.epsilon).1);
+        }
+        return ops::conv_bias(x, folded, bias, residual, clip, [stride, padding]);
     }
     let x = ops::conv(x, weight, stride, padding);
-    let [batch, _, height, width] = x.dims();
-    let count = (batch * height * width) as f64;
-    let result = ops::norm(x, gamma, beta, residual, clip, bn.epsilon);
-    // As PyTorch, which averages the unbiased variance: what is normalised by later is the whole population's.
-    let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
-    for (running, new) in [(&bn.running_mean, result.mean), (&bn.running_var, unbiased)] {
+    let (output, NormStatistics { mean, variance }) = normalised(x, gamma, beta, residual, clip, bn.epsilon);
+    for (running, new) in [(&bn.running_mean, mean), (&bn.running_var, variance)] {
         let old = running.value_sync();
         running.update((old.mul_scalar(1.0 - bn.momentum) + new.mul_scalar(bn.momentum)).detach());
     }
-    result.output
+    output
+}
+
+/// Normalises by the statistics of the batch, which are given too.
+fn normalised(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    clip: bool,
+    epsilon: f64,
+) -> (Tensor<4>, NormStatistics) {
+    let [batch, _, height, width] = x.dims();
+    let count = (batch * height * width) as f64;
+    let result = ops::norm(x, gamma, beta, residual, clip, epsilon);
+    // As PyTorch, which averages the unbiased variance: what is normalised by later is the whole population's.
+    let variance = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
+    (result.output, NormStatistics { mean: result.mean, variance })
 }
 
 /// A convolution without bias that keeps the size at stride 1.

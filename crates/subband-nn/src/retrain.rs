@@ -15,6 +15,7 @@ mod rate;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod unfold;
 
 pub use config::{CodecConfig, DistillationConfig, FinishConfig, RateConfig, RetrainConfig, StepGranularity};
 pub use finish::{RetrainOutcome, retrain, retrain_on};

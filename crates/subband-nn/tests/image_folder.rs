@@ -77,7 +77,8 @@ fn a_retraining_that_is_killed_within_an_epoch_ends_as_the_unbroken_one() {
 
     let mut resumed = Watch { copy: None, second: false, messages: Vec::new() };
     retrain_on(&config, &parts.train, &parts.held_out, broken.path(), &device, &mut resumed).unwrap();
-    assert!(resumed.messages[0].contains("resumed after epoch 1 and"), "{:?}", resumed.messages);
+    let resumes = |text: &String| text.contains("resumed after epoch 1 and");
+    assert!(resumed.messages.iter().any(resumes), "{:?}", resumed.messages);
     let arrays = |folder: &Path| {
         let map = TensorMap::read(&folder.join("weights.safetensors")).unwrap();
         map.iter().map(|(name, array)| (name.to_owned(), array.clone())).collect::<Vec<_>>()

@@ -51,6 +51,17 @@ impl Value {
     }
 }
 
+impl Value {
+    /// Of a batch of float tensors the first so many, or all, and how many those are.
+    pub(crate) fn first(&self, inputs: usize) -> (Value, usize) {
+        let (batch, values) = (self.shape.first().copied().unwrap_or(0), self.floats().unwrap_or_default());
+        let inputs = inputs.min(batch);
+        let mut shape = self.shape.clone();
+        shape.iter_mut().take(1).for_each(|size| *size = inputs);
+        (Value::float(shape, values[..values.len() / batch.max(1) * inputs].to_vec()), inputs)
+    }
+}
+
 /// An input of a segment: name and element type.
 pub(crate) type TypedInput = (String, ElementType);
 

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use rten_onnx::onnx::{DataLocation, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 use crate::error::{Error, Result};
+use crate::spell_out::spell_out;
 use crate::types::{self, ElementType};
 
 /// A model that was read and whose graph hangs together. Weights of separate files are in memory too.
@@ -55,6 +56,7 @@ impl Model {
         for tensor in &mut graph.initializer {
             load_external(tensor, folder)?;
         }
+        spell_out(graph);
         Self::new(name.to_owned(), proto)
     }
 

@@ -26,7 +26,7 @@ use subband_nn::Progress;
 
 pub use budget::{Budget, Trial};
 pub use curve::Point;
-pub use report::{FormBits, TuneReport, Tuned, TunedTap};
+pub use report::{FormBits, OneRule, TuneReport, Tuned, TunedTap};
 
 use crate::calibrate::statistics;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ use crate::inputs::Inputs;
 use crate::layout::Layout;
 use crate::network::TappedNetwork;
 use crate::taps::Candidate;
-use family::tuned_tap;
+use family::{Family, tuned_tap};
 use job::Job;
 use probe::Site;
 use state::State;
@@ -130,6 +130,17 @@ pub fn tune(
         let met = tuning.found.met && config.budget.keeps(&evaluation.measured);
         candidates.push((tuning, profile, evaluation, met));
     }
+    let one_rule = match (config.rule, candidates.last()) {
+        (None, Some((tuning, _, evaluation, met))) => Some(OneRule {
+            step_scale: tuning.found.best.exp(),
+            met: *met,
+            bytes: evaluation.rates.bytes,
+            bits_per_value: evaluation.rates.bits_per_value,
+            measured: evaluation.measured.clone(),
+            trials: tuning.found.trials.clone(),
+        }),
+        _ => None,
+    };
     // Of those that keep the budget the one of fewest bytes, else the first, which is the closest that was found.
     let bytes = |evaluation: &ModelEvaluation, met: bool| if met { evaluation.rates.bytes } else { u64::MAX };
     let best = candidates.into_iter().min_by_key(|(.., evaluation, met)| bytes(evaluation, *met));
@@ -142,12 +153,13 @@ pub fn tune(
     let report = TuneReport {
         budget: config.budget,
         met,
-        mode: if config.rule.is_some() { "rule" } else { "search" }.into(),
+        mode: if matches!(tuning.family, Family::Rule(..)) { "rule" } else { "search" }.into(),
         step_scale: if config.rule.is_some() { strength.exp() } else { tuning.first_scale },
         seed: config.seed,
         calibration_inputs: calibration.len(),
         search_inputs: tuning.search_inputs,
         trials: tuning.found.trials,
+        one_rule,
         tuned: tuned.collect(),
         held_out: evaluation,
         seconds: begun.elapsed().as_secs_f64(),

@@ -95,6 +95,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
+    /// Write the charts of --report as SVG files and its pictures as PNG files to this folder too
+    #[arg(long, value_name = "DIR", requires = "report")]
+    plots: Option<PathBuf>,
+
     #[command(flatten)]
     onnx: OnnxArgs,
 
@@ -171,6 +175,7 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
         page.provenance = html::provenance(facts);
         page.write(&mut report)?;
         report.commit()?;
+        page.write_plots(args.plots.as_deref())?;
     }
     if ui.quiet { Ok(()) } else { output::print(&text(&cost, !args.accelerator.is_empty()), to_stderr) }
 }

@@ -55,6 +55,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
+    /// Write the charts of --report as SVG files and its pictures as PNG files to this folder too
+    #[arg(long, value_name = "DIR", requires = "report")]
+    plots: Option<PathBuf>,
+
     /// Taps whose maps the page shows, separated by commas, or `all` [default: the first, the middle and the last]
     #[arg(long, value_name = "TAPS", value_delimiter = ',', requires = "report")]
     pictures: Vec<String>,
@@ -170,13 +174,14 @@ fn check_picture(args: &Args, images: usize) -> Result<()> {
 struct Outputs {
     json: Option<Output>,
     report: Option<Output>,
+    plots: Option<PathBuf>,
 }
 
 impl Outputs {
     fn open(args: &Args) -> Result<Self> {
         // They can be made again: unlike compressed files and profiles they may be overwritten.
         let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(path, true)).transpose();
-        let all = Self { json: open(&args.json)?, report: open(&args.report)? };
+        let all = Self { json: open(&args.json)?, report: open(&args.report)?, plots: args.plots.clone() };
         ensure!(
             ![&all.json, &all.report].iter().all(|output| output.as_ref().is_some_and(Output::is_stdout)),
             "--json and --report are both standard output: allowed is one"
@@ -204,8 +209,10 @@ impl Outputs {
         }
         if let Some(mut report) = self.report {
             to_stderr |= report.is_stdout();
-            page()?.write(&mut report)?;
+            let page = page()?;
+            page.write(&mut report)?;
             report.commit()?;
+            page.write_plots(self.plots.as_deref())?;
         }
         if ui.quiet { Ok(()) } else { output::print(text, to_stderr) }
     }

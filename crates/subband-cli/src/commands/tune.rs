@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use subband::{Effort, Wavelet};
 use subband_onnx::{Budget, RunFolder, TapChoice, TuneConfig, tune};
 
@@ -63,6 +63,14 @@ pub struct Args {
     /// Write the figures as JSON to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write a page with what was tried and chosen to this HTML file; it needs no network to be read
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Write the charts of --report as SVG files and its pictures as PNG files to this folder too
+    #[arg(long, value_name = "DIR", requires = "report")]
+    plots: Option<PathBuf>,
 
     /// Folder that keeps what was measured: the same command goes on there after an interruption, and another budget needs
     /// little more
@@ -164,7 +172,12 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     config.effort = args.effort;
     config.seed = args.seed;
     let mut output = Output::create(&args.output, args.force)?;
-    let json = args.json.as_deref().map(|path| Output::create(path, true)).transpose()?;
+    // Unlike profiles these can be made again, and may be overwritten.
+    let open = |path: &Option<PathBuf>| path.as_deref().map(|path| Output::create(path, true)).transpose();
+    let (json, report) = (open(&args.json)?, open(&args.report)?);
+    let to_stdout = [Some(&output), json.as_ref(), report.as_ref()];
+    let to_stdout = to_stdout.into_iter().flatten().filter(|output| output.is_stdout()).count();
+    ensure!(to_stdout <= 1, "{to_stdout} files are standard output: allowed is one");
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| {
         let opened = args.onnx.open(&args.model)?;
@@ -193,17 +206,28 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     for skipped in &found.report.held_out.skipped {
         output::warn(&format!("left out {}: {}", skipped.path.display(), skipped.reason));
     }
-    let mut to_stderr = output.is_stdout();
     let bytes = found.profile.to_bytes();
     output.write_all(&bytes).with_context(|| format!("cannot write {}", args.output.display()))?;
     output.commit()?;
     if let Some(mut json) = json {
-        to_stderr |= json.is_stdout();
         evaluation_report::write_json(&found.report, &mut json)?;
         json.commit()?;
     }
+    if let Some(mut report) = report {
+        let mut page = html::of_tuning(&found.report, &found.profile)?;
+        page.provenance = html::provenance([
+            ("model", format!("{}, SHA-256 {}", args.model.display(), html::file_hash(&args.model)?)),
+            ("data", args.data.display().to_string()),
+            ("profile", format!("hash {}", found.profile.hash())),
+            ("engine", found.report.held_out.engine.clone()),
+            ("time", format!("{:.1} s", found.report.seconds)),
+        ]);
+        page.write(&mut report)?;
+        report.commit()?;
+        page.write_plots(args.plots.as_deref())?;
+    }
     if !ui.quiet {
-        output::print(&tune_report::text(&found.report), to_stderr)?;
+        output::print(&tune_report::text(&found.report), to_stdout > 0)?;
     }
     if found.report.met {
         return Ok(());

@@ -54,7 +54,13 @@ fn page(
     }
 }
 
-fn sections(found: &Rates, profile: &Profile, pictures: Vec<TapPicture>, skipped: &[Skipped]) -> Result<Vec<Section>> {
+/// Tables and charts of the taps, pictures, and what was left out.
+pub(super) fn sections(
+    found: &Rates,
+    profile: &Profile,
+    pictures: Vec<TapPicture>,
+    skipped: &[Skipped],
+) -> Result<Vec<Section>> {
     let mut sections = vec![
         Section {
             heading: "Taps".into(),
@@ -94,7 +100,8 @@ fn sections(found: &Rates, profile: &Profile, pictures: Vec<TapPicture>, skipped
     Ok(sections)
 }
 
-fn totals(found: &Rates) -> Vec<(&'static str, String)> {
+/// What all taps together take.
+pub(super) fn totals(found: &Rates) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let mut fact = |name, value| facts.push((name, value));
     fact(

@@ -1,11 +1,15 @@
 //! A page: facts, then sections of tables, charts and pictures. Every text is escaped: names come from files that others made.
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::output;
 
 /// A whole report.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +112,25 @@ impl Page {
 
     pub fn write(&self, output: &mut impl Write) -> Result<()> {
         output.write_all(self.render().as_bytes()).context("cannot write the report")
+    }
+
+    /// Writes charts and pictures to `folder` too, if there is one: SVG and PNG files named by their sections.
+    pub fn write_plots(&self, folder: Option<&Path>) -> Result<()> {
+        let Some(folder) = folder else { return Ok(()) };
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        for section in &self.sections {
+            let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+            let name: String = section.heading.chars().map(plain).collect();
+            let plots = section.blocks.iter().filter_map(|block| match block {
+                Block::Chart(svg) => Some((svg.as_bytes(), "svg")),
+                Block::Picture { png, .. } => Some((png.as_slice(), "png")),
+                Block::Table(_) | Block::Text(_) => None,
+            });
+            for (number, (bytes, ending)) in plots.enumerate() {
+                output::replace(&folder.join(format!("{name}-{}.{ending}", number + 1)), bytes)?;
+            }
+        }
+        Ok(())
     }
 }
 

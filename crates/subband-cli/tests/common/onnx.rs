@@ -72,7 +72,8 @@ pub fn small(tap: &str) -> Vec<u8> {
         &[
             node("Conv", &["x", "w1"], "c1", &[("pads", &[1, 1, 1, 1]), ("strides", &[1, 1]), ("dilations", &[1, 1])]),
             node("Relu", &["c1"], tap, &[]),
-            node("Conv", &[tap, "w2"], "c2", &[("pads", &[1, 1, 1, 1]), ("strides", &[1, 1]), ("dilations", &[1, 1])]),
+            // What it leaves out is 1.
+            node("Conv", &[tap, "w2"], "c2", &[("pads", &[1, 1, 1, 1])]),
             node("Relu", &["c2"], "r2", &[]),
             node("GlobalAveragePool", &["r2"], "p", &[]),
             node("Flatten", &["p"], "f", &[]),

@@ -4,6 +4,7 @@ use burn::tensor::Device;
 
 use super::codec_in_loop::CodecInLoop;
 use super::config::RetrainConfig;
+use super::unfold::with_statistics;
 use crate::data::{Cifar10, Dataset};
 use crate::error::{Error, Result};
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
@@ -68,6 +69,7 @@ pub fn retrain_on(
         )));
     }
     let folder = RunFolder::open(run_dir, config)?;
+    let network = with_statistics(network, train_set, progress)?;
     let codec = CodecInLoop::new(config, &network, train_set, progress)?;
     let fresh =
         State { network, optimizer: Sgd::new(&config.training), codec: Some(codec), epochs: Vec::new(), partial: None };

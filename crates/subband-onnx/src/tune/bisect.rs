@@ -70,7 +70,7 @@ mod tests {
         let path = Path { start, stride: 0.5, tolerance: 0.01, bounds };
         strongest(path, &Budget::MaxKl(budget), &mut |strength| {
             let measured = Measured { kl: strength.exp(), ..Measured::default() };
-            Ok(Trial { strength, measured, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
+            Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
         })
         .unwrap()
     }

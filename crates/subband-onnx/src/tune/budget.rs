@@ -32,6 +32,16 @@ impl Budget {
         if fine { Ok(()) } else { Err(Error::argument(format!("the budget is {self}: allowed is {allowed}"))) }
     }
 
+    /// The figure of the outputs that the budget bounds, and the bound; PSNR is infinite where outputs are equal.
+    pub fn figure(&self, measured: &Measured) -> (f64, f64) {
+        match *self {
+            Self::MaxDrop(points) => (measured.top1_drop.unwrap_or(f64::NAN), points),
+            Self::MinAgreement(percent) => (measured.top1_agreement, percent),
+            Self::MinPsnr(db) => (measured.psnr.unwrap_or(f64::INFINITY), db),
+            Self::MaxKl(nats) => (measured.kl, nats),
+        }
+    }
+
     /// Whether the outputs' squared error is the harm that is shared out among taps, rather than their divergence.
     pub(super) fn is_of_values(&self) -> bool {
         matches!(self, Self::MinPsnr(_))
@@ -85,6 +95,10 @@ pub struct Trial {
     pub strength: f64,
     /// What became of the outputs.
     pub measured: Measured,
+    /// Bits a value of packets of a few of the inputs, with tables fitted to the same few; `None` where an older version
+    /// measured it.
+    #[serde(default)]
+    pub bits_per_value: Option<f64>,
     /// Mean squared error of the outputs.
     pub output_mse: f64,
     /// Labelled inputs.
@@ -96,14 +110,22 @@ pub struct Trial {
 }
 
 impl Trial {
-    pub(super) fn new(strength: f64, measures: &Measures) -> Self {
+    pub(super) fn new(strength: f64, measures: &Measures, bits_per_value: f64) -> Self {
         let [lost, gained] = measures.changed();
         // JSON has no infinity, and outputs that are not finite are as bad as can be.
         let finite = |x: f64| if x.is_finite() { x } else { f64::MAX };
         let mut measured = measures.finish();
         measured.kl = finite(measured.kl);
         measured.cosine = if measured.cosine.is_finite() { measured.cosine } else { 0.0 };
-        Self { strength, measured, output_mse: finite(measures.mse()), labelled: measures.labelled(), lost, gained }
+        Self {
+            strength,
+            measured,
+            bits_per_value: Some(bits_per_value),
+            output_mse: finite(measures.mse()),
+            labelled: measures.labelled(),
+            lost,
+            gained,
+        }
     }
 
     /// What is shared out among taps.
@@ -119,7 +141,7 @@ mod tests {
     fn trial(lost: usize, gained: usize) -> Trial {
         let top1_drop = Some((lost as f64 - gained as f64) / 2.0);
         let measured = Measured { top1_drop, top1_agreement: 95.0, kl: 0.1, psnr: Some(30.0), ..Measured::default() };
-        Trial { strength: 0.0, measured, output_mse: 0.1, labelled: 200, lost, gained }
+        Trial { strength: 0.0, measured, bits_per_value: None, output_mse: 0.1, labelled: 200, lost, gained }
     }
 
     #[test]

@@ -77,8 +77,9 @@ impl<'n> Convoy<'n> {
         let calibrator = TapCalibrator::new(&site.name, site.planes.shape, coding.clone())?;
         let mut scratches = one_per_thread(Scratch::default);
         let (mut measures, mut squared, mut values) = (Measures::default(), 0.0, 0u64);
-        for Part { walk, plain, inputs } in &self.parts {
-            let map = walk.map(tap).expect("the stage was just run").clone();
+        for part in &self.parts {
+            let Part { walk, plain, inputs } = part;
+            let map = walked(part, tap).clone();
             let (decoded, errors) =
                 through(&site.name, map, *inputs, &site.planes, &mut scratches, |scratch, map, decoded| {
                     calibrator.decode(map, scratch, decoded)?;
@@ -100,53 +101,67 @@ impl<'n> Convoy<'n> {
         Ok(Harm { mse: squared / values.max(1) as f64, harm })
     }
 
-    /// The tap's maps coded to packets, with tables of their own.
+    /// The tap's maps coded to packets.
     fn rate(&self, tap: usize, site: &Site, coding: &Coding) -> Result<Rate> {
-        let fresh = TapCalibrator::new(&site.name, site.planes.shape, coding.clone())?;
-        let mut fitted = self.count(tap, site, fresh)?;
-        fitted.fit();
-        let profile = self.count(tap, site, fitted)?.finish();
-        let codec = TapCodec::new(&profile)?;
-        let mut workers = one_per_thread(|| (Scratch::default(), Vec::new()));
-        let (mut bytes, mut squared, mut values) = (0, 0.0, 0u64);
-        for Part { walk, inputs, .. } in &self.parts[..self.coded] {
-            let map = walk.map(tap).expect("the stage was just run").clone();
-            let (_, coded) = through(
-                &site.name,
-                map,
-                *inputs,
-                &site.planes,
-                &mut workers,
-                |(scratch, packet): &mut (Scratch, Vec<u8>), map, decoded| {
-                    packet.clear();
-                    codec.compress(map, scratch, packet)?;
-                    codec.decompress(packet, scratch, decoded)?;
-                    Ok((packet.len(), squared_error(map, decoded)))
-                },
-            )?;
-            for (length, error) in coded {
-                bytes += length;
-                squared += error;
-            }
-            values += (site.planes.values() * inputs) as u64;
-        }
-        let values = values.max(1) as f64;
-        Ok(Rate { bits: 8.0 * bytes as f64 / values, mse: squared / values })
+        let map = |part: &Part<'n>| (walked(part, tap).clone(), part.inputs);
+        rate_of(site, coding, &self.parts[..self.coded].iter().map(map).collect::<Vec<_>>())
     }
+}
 
-    fn count(&self, tap: usize, site: &Site, calibrator: TapCalibrator) -> Result<TapCalibrator> {
-        let mut workers = one_per_thread(|| (calibrator.clone(), Scratch::default()));
-        for Part { walk, inputs, .. } in &self.parts[..self.coded] {
-            let map = walk.map(tap).expect("the stage was just run").clone();
-            through(&site.name, map, *inputs, &site.planes, &mut workers, |(calibrator, scratch), map, decoded| {
-                Ok(calibrator.observe(map, scratch, decoded)?)
-            })?;
+/// A part's maps at a tap of the stage that was just run.
+fn walked<'a>(part: &'a Part<'_>, tap: usize) -> &'a Value {
+    part.walk.map(tap).expect("the stage was just run")
+}
+
+/// Maps of so many inputs each, coded to packets with tables that are fitted to the same maps.
+pub(super) fn rate_of(site: &Site, coding: &Coding, maps: &[(Value, usize)]) -> Result<Rate> {
+    let fresh = TapCalibrator::new(&site.name, site.planes.shape, coding.clone())?;
+    let mut fitted = count(site, fresh, maps)?;
+    fitted.fit();
+    let profile = count(site, fitted, maps)?.finish();
+    let codec = TapCodec::new(&profile)?;
+    let mut workers = one_per_thread(|| (Scratch::default(), Vec::new()));
+    let (mut bytes, mut squared, mut values) = (0, 0.0, 0u64);
+    for (map, inputs) in maps {
+        let (_, coded) = through(
+            &site.name,
+            map.clone(),
+            *inputs,
+            &site.planes,
+            &mut workers,
+            |(scratch, packet): &mut (Scratch, Vec<u8>), map, decoded| {
+                packet.clear();
+                codec.compress(map, scratch, packet)?;
+                codec.decompress(packet, scratch, decoded)?;
+                Ok((packet.len(), squared_error(map, decoded)))
+            },
+        )?;
+        for (length, error) in coded {
+            bytes += length;
+            squared += error;
         }
-        let mut workers = workers.into_iter().map(|(calibrator, _)| calibrator);
-        let mut all = workers.next().unwrap_or(calibrator);
-        workers.for_each(|other| all.merge(&other));
-        Ok(all)
+        values += (site.planes.values() * inputs) as u64;
     }
+    let values = values.max(1) as f64;
+    Ok(Rate { bits: 8.0 * bytes as f64 / values, mse: squared / values })
+}
+
+fn count(site: &Site, calibrator: TapCalibrator, maps: &[(Value, usize)]) -> Result<TapCalibrator> {
+    let mut workers = one_per_thread(|| (calibrator.clone(), Scratch::default()));
+    for (map, inputs) in maps {
+        through(
+            &site.name,
+            map.clone(),
+            *inputs,
+            &site.planes,
+            &mut workers,
+            |(calibrator, scratch), map, decoded| Ok(calibrator.observe(map, scratch, decoded)?),
+        )?;
+    }
+    let mut workers = workers.into_iter().map(|(calibrator, _)| calibrator);
+    let mut all = workers.next().unwrap_or(calibrator);
+    workers.for_each(|other| all.merge(&other));
+    Ok(all)
 }
 
 fn squared_error(map: &[f32], decoded: &[f32]) -> f64 {

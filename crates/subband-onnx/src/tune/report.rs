@@ -4,6 +4,7 @@ use subband::{Profile, Steps};
 use super::budget::{Budget, Trial};
 use super::curve::Point;
 use crate::evaluate::ModelEvaluation;
+use crate::measure::Measured;
 
 /// A profile, and how it was found.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub struct TuneReport {
     pub budget: Budget,
     /// Whether the profile keeps the budget on the held-out inputs; where not, it is the closest that was found.
     pub met: bool,
-    /// `search`, or `rule` for one step scale at all taps.
+    /// `search`, or `rule` for one step scale at all taps: what was asked for, or what a search ended in.
     pub mode: String,
     /// The one rule's step, in standard deviations of each tap: of the profile in mode `rule`, else where the search began.
     pub step_scale: f64,
@@ -34,12 +35,33 @@ pub struct TuneReport {
     pub search_inputs: usize,
     /// Settings of all taps at once, measured on the held-out inputs, in the order they were tried.
     pub trials: Vec<Trial>,
+    /// What a search is to be compared with: one step scale for all taps, without a transform, under the same budget.
+    #[serde(default)]
+    pub one_rule: Option<OneRule>,
     /// How each tap is coded, in the order of the profile.
     pub tuned: Vec<TunedTap>,
     /// The profile on the held-out inputs, in written bytes.
     pub held_out: ModelEvaluation,
     /// Wall time of this process.
     pub seconds: f64,
+}
+
+/// The one rule on the held-out inputs, in written bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OneRule {
+    /// Step, in standard deviations of each tap.
+    pub step_scale: f64,
+    /// Whether it keeps the budget.
+    pub met: bool,
+    /// Bytes of all packets.
+    pub bytes: u64,
+    /// The same by value.
+    pub bits_per_value: f64,
+    /// What became of the outputs.
+    pub measured: Measured,
+    /// Its settings, measured on the held-out inputs, in the order they were tried.
+    pub trials: Vec<Trial>,
 }
 
 /// How a tap is coded.

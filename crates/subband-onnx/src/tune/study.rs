@@ -31,10 +31,10 @@ const TRANSFORMS: [(Wavelet, u8); 8] = [
 /// A little wider than rounding to nearest: what bits are worth at some two of them a value.
 const ROUNDING: f32 = 0.42;
 const OTHER_ROUNDINGS: [f32; 2] = [0.5, 0.35];
-/// Rounding to nearest, with this share of errors passed on, is a form of its own; where it is the best, another share is
-/// tried: early maps want less of it, late ones more.
+/// Rounding to nearest, with this share of errors passed on, is a form of its own; where it is the best, more is tried for as
+/// long as it helps: early maps want less of it, late ones more. In a ResNet-18 a narrower rounding was never better with it.
 const DIFFUSION: f32 = 0.5;
-const OTHER_DIFFUSION: f32 = 0.9;
+const MORE_DIFFUSION: [f32; 2] = [0.75, 1.0];
 /// Steps on both sides of the one rule's, at which forms are compared.
 const INNER: [f64; 2] = [0.7, 1.4];
 /// Steps that the rates of a chosen form are measured at beside them, and one for a second look at its harm.
@@ -135,15 +135,25 @@ pub(super) fn study(probe: &mut Probe<'_, '_>, base: f64, note: &mut dyn FnMut(&
     gauged.truncate(1);
     gauged.extend(other);
     note("rounding");
-    let others: Vec<Form> = match best.diffusion > 0.0 {
-        true => vec![Form { diffusion: OTHER_DIFFUSION, ..best }],
-        false => OTHER_ROUNDINGS.map(|rounding| Form { rounding, ..best.clone() }).into(),
-    };
-    for form in others {
+    let mut better = |gauged: &mut Gauged, form: Form| -> Result<bool> {
         let other = Gauged::new(probe, form, base)?;
-        tried.push((other.form.title(), other.score(harm)));
-        if other.score(harm) < gauged[0].score(harm) {
-            gauged[0] = other;
+        let score = other.score(harm);
+        tried.push((other.form.title(), score));
+        let better = score < gauged.score(harm);
+        if better {
+            *gauged = other;
+        }
+        Ok(better)
+    };
+    if best.diffusion > 0.0 {
+        for diffusion in MORE_DIFFUSION {
+            if !better(&mut gauged[0], Form { diffusion, ..best.clone() })? {
+                break;
+            }
+        }
+    } else {
+        for rounding in OTHER_ROUNDINGS {
+            better(&mut gauged[0], Form { rounding, ..best.clone() })?;
         }
     }
     note("curves");

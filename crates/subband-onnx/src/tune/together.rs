@@ -1,7 +1,7 @@
 use subband::{Coding, Scratch, TapCalibrator};
 
 use super::budget::Trial;
-use super::probe::Site;
+use super::probe::{Site, rate_of};
 use crate::engine::Value;
 use crate::error::{Error, Result};
 use crate::evaluate::batch_size;
@@ -11,7 +11,7 @@ use crate::measure::Measures;
 use crate::model::Model;
 use crate::network::TappedNetwork;
 
-/// Inputs that all taps are coded on at once. Nothing is written: decoded maps do not depend on tables.
+/// Inputs that all taps are coded on at once. Packets are written of a few only: decoded maps do not depend on tables.
 pub(super) struct Together<'a> {
     network: &'a TappedNetwork,
     sites: &'a [Site],
@@ -24,6 +24,9 @@ pub(super) struct Together<'a> {
 
 /// Values of outputs that are kept.
 const KEPT: usize = 1 << 24;
+/// Inputs that packets are written of, and the most values of all their maps together.
+const WRITTEN: usize = 6;
+const WRITTEN_VALUES: usize = 1 << 24;
 
 impl<'a> Together<'a> {
     pub fn new(
@@ -46,6 +49,9 @@ impl<'a> Together<'a> {
             .collect::<Result<Vec<_>>>()?;
         let mut scratches = one_per_thread(Scratch::default);
         let mut measures = Measures::default();
+        let mut written: Vec<Vec<(Value, usize)>> = vec![Vec::new(); self.sites.len()];
+        let values = self.sites.iter().map(|site| site.planes.values()).sum::<usize>().max(1);
+        let mut left = WRITTEN.min(WRITTEN_VALUES / values).max(1);
         for number in 0..self.plain.len() {
             let batch = self.inputs.batch(number * self.batch, self.batch)?;
             let Some(value) = batch.value else { continue };
@@ -55,11 +61,15 @@ impl<'a> Together<'a> {
             };
             let coded = self.network.run(value, &mut |tap, map| {
                 let Site { name, planes, .. } = &self.sites[tap];
+                if left > 0 {
+                    written[tap].push(map.first(left));
+                }
                 let (decoded, _) = through(name, map, batch.len, planes, &mut scratches, |scratch, map, decoded| {
                     Ok(calibrators[tap].decode(map, scratch, decoded)?)
                 })?;
                 Ok(decoded)
             })?;
+            left = left.saturating_sub(batch.len);
             measures.add(&plain, &coded[0], batch.labels.as_deref(), self.probabilities)?;
             let values = plain.floats().map_or(0, <[f32]>::len);
             if (number + 1) * values <= KEPT {
@@ -69,6 +79,10 @@ impl<'a> Together<'a> {
         if measures.images() == 0 {
             return Err(Error::data(format!("no input of {} could be read", self.inputs.name())));
         }
-        Ok(Trial::new(strength, &measures))
+        let mut bits = 0.0;
+        for ((site, coding), maps) in self.sites.iter().zip(codings).zip(&written) {
+            bits += rate_of(site, coding, maps)?.bits * site.planes.values() as f64;
+        }
+        Ok(Trial::new(strength, &measures, bits / values as f64))
     }
 }

@@ -46,6 +46,11 @@ pub fn inputs(count: usize) -> Vec<f32> {
 /// Convolution, ReLU, and a residual block with a ReLU inside and one behind, pooled and classified:
 /// taps `relu0`, `relu1` and `block`. `batch` fixes the batch axis.
 pub fn model(batch: Option<i64>) -> Vec<u8> {
+    model_named(batch, "relu0")
+}
+
+/// The same with another name for `relu0`.
+pub fn model_named(batch: Option<i64>, relu0: &str) -> Vec<u8> {
     let mut graph = GraphProto::default();
     let mut node = |operator: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>| {
         graph.node.push(NodeProto {
@@ -59,11 +64,11 @@ pub fn model(batch: Option<i64>) -> Vec<u8> {
     };
     let same = || vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1, 1, 1, 1]), ints("strides", &[1, 1])];
     node("Conv", &["x", "w0", "b0"], "c0", same());
-    node("Relu", &["c0"], "relu0", vec![]);
-    node("Conv", &["relu0", "w1", "b1"], "c1", same());
+    node("Relu", &["c0"], relu0, vec![]);
+    node("Conv", &[relu0, "w1", "b1"], "c1", same());
     node("Relu", &["c1"], "relu1", vec![]);
     node("Conv", &["relu1", "w2", "b2"], "c2", same());
-    node("Add", &["c2", "relu0"], "sum", vec![]);
+    node("Add", &["c2", relu0], "sum", vec![]);
     node("Relu", &["sum"], "block", vec![]);
     node("Conv", &["block", "w3", "b3"], "c3", same());
     node("GlobalAveragePool", &["c3"], "pooled", vec![]);
