@@ -23,7 +23,7 @@ mod surroundings;
 mod walk;
 
 pub(crate) use builtin::tables as built_in_tables;
-pub(crate) use fit::{KeptMaps, SpreadCounts, models_for_stream};
+pub(crate) use fit::{KeptMaps, SpreadCounts, channels_in, models_for_stream};
 pub(crate) use model::{INPUTS, SIGN_BINS, SIGN_SHARE_BITS, SpreadModel};
 pub(crate) use surroundings::SIGNED_CAP;
 pub(crate) use walk::{Row, SpreadScratch, SpreadWalk, capped, sign_context};

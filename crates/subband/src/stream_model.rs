@@ -6,7 +6,7 @@ use crate::format::{ChunkCoder, ChunkScratch, EntropyModel};
 use crate::kernel::{Isa, count_nonzero, count_nonzero_tokens};
 use crate::parallel::{self, Pool};
 use crate::plane::{IndexBlocks, PlaneQuantizer};
-use crate::spread::{SpreadScratch, models_for_stream};
+use crate::spread::{SpreadScratch, channels_in, models_for_stream};
 use crate::token_blocks::TokenBlocks;
 use crate::wavelet::SubbandLayout;
 
@@ -28,10 +28,8 @@ pub(crate) fn choose_model(
     if effort == Effort::Fast || channels * quantizer.layout.blocks.len() > MAX_CONTEXTS {
         return order_zero(chunks);
     }
-    let values: usize = chunks.iter().map(|(_, indices)| indices.values().len()).sum();
-    let stride = fitted_stride(chunks);
-    let sample: Vec<_> = chunks.iter().step_by(stride).copied().collect();
-    let sampled: usize = sample.iter().map(|(_, indices)| indices.values().len()).sum();
+    let sample = sample_of(chunks);
+    let [values, sampled] = [values_of(chunks), values_of(&sample)];
     let whole = |bits: u64| u128::from(bits) * values as u128 / sampled.max(1) as u128;
     // What the sample takes with a model, for the whole tensor, and the model itself.
     let mut scratch = ChunkScratch::default();
@@ -40,7 +38,7 @@ pub(crate) fn choose_model(
         let costs = sample.iter().flat_map(|(first, indices)| coder.costs(quantizer, *first, indices, &mut scratch));
         whole(costs.sum::<u64>() >> COST_BITS) + model_bits(model)
     };
-    let models = models_for_stream(quantizer, channels, chunks, stride, &mut SpreadScratch::default());
+    let models = models_for_stream(quantizer, channels, chunks, &sample, &mut SpreadScratch::default());
     let [plain, by_channel] = models.map(EntropyModel::Spread).map(|model| (total(&model), model));
     let (least, spread) = if by_channel.0 < plain.0 { by_channel } else { plain };
     // No tables take less than the entropy of what is counted.
@@ -52,10 +50,14 @@ pub(crate) fn choose_model(
     order_zero(chunks)
 }
 
-/// Every such chunk is looked at in fitting a model.
-fn fitted_stride(chunks: &[(usize, &IndexBlocks)]) -> usize {
-    let values: usize = chunks.iter().map(|(_, indices)| indices.values().len()).sum();
-    values.div_ceil(FITTED_VALUES).max(1)
+fn values_of(chunks: &[(usize, &IndexBlocks)]) -> usize {
+    chunks.iter().map(|(_, indices)| indices.values().len()).sum()
+}
+
+/// The chunks that a model is fitted to.
+fn sample_of<'c>(chunks: &[(usize, &'c IndexBlocks)]) -> Vec<(usize, &'c IndexBlocks)> {
+    let stride = values_of(chunks).div_ceil(FITTED_VALUES).max(1);
+    chunks.iter().step_by(stride).copied().collect()
 }
 
 /// Tables that take fewer bits than the payloads of a spread model for the same chunks, if there may be such since the model
@@ -66,11 +68,7 @@ pub(crate) fn better_tables(
     chunks: &[(usize, &IndexBlocks)],
     payload_bytes: usize,
 ) -> Option<EntropyModel> {
-    let mut unseen = vec![true; channels];
-    for (first, indices) in chunks.iter().step_by(fitted_stride(chunks)) {
-        unseen[*first..*first + indices.channels()].fill(false);
-    }
-    if !unseen.contains(&true) {
+    if !channels_in(channels, &sample_of(chunks)).contains(&false) {
         return None;
     }
     let counted = CountedTokens::new(quantizer, channels, chunks);

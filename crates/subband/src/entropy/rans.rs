@@ -43,7 +43,7 @@ pub(crate) fn lane_bits_for(payload_bits: u64) -> u32 {
     (payload_bits / (8 * 1024)).checked_ilog2().unwrap_or(0).min(MAX_LANE_BITS)
 }
 
-/// Chunks of fewer tokens are small: bytes that lanes take are few, and all of their time is waiting for one lane.
+/// Chunks of so many tokens at most are small: bytes that lanes take are few, and all of their time is waiting for one lane.
 const SMALL_CHUNK: usize = 1 << 13;
 
 /// Lanes where speed counts: one for each 512 bytes, and from 8 KiB on all 32, without which there are no vectors. They cost

@@ -309,7 +309,8 @@ mod tests {
         kept.observe(indices);
         let mut counts = SpreadCounts::fit(quantizer, channels, &kept);
         counts.count(quantizer, channels, indices, &mut scratch);
-        let [plain, by_channel] = models_for_stream(quantizer, channels, &[(0, indices)], 1, &mut scratch);
+        let [plain, by_channel] =
+            models_for_stream(quantizer, channels, &[(0, indices)], &[(0, indices)], &mut scratch);
         [counts.finish(), plain, by_channel]
     }
 

@@ -316,16 +316,15 @@ fn solve(mut normal: [[f64; INPUTS]; INPUTS], mut right: [f64; INPUTS], used: &[
 /// Models for a stream: weights and tables that are built in, with offsets that make the sums of magnitudes come true; one
 /// with offsets of subbands alone, and one with those of the channels of LL too. Integers alone, so that every machine writes the same.
 ///
-/// Of `chunks`, each with its first channel, every `stride`th is looked at. Channels that are in none of those are taken to be
+/// Of `chunks`, each with its first channel, those in `sample` are looked at. Channels that are in none of these are taken to be
 /// like the one whose magnitudes in LL are nearest to theirs in the mean.
 pub(crate) fn models_for_stream(
     quantizer: &PlaneQuantizer,
     channels: usize,
     chunks: &[(usize, &IndexBlocks)],
-    stride: usize,
+    sample: &[(usize, &IndexBlocks)],
     scratch: &mut SpreadScratch,
 ) -> [SpreadModel; 2] {
-    let sample: Vec<_> = chunks.iter().step_by(stride).copied().collect();
     let subbands = quantizer.layout.blocks.len();
     let model = |of_subbands: &[i16], of_channels: &[i16]| {
         let offsets = Offsets::Apart(of_subbands.to_vec(), of_channels.to_vec());
@@ -335,7 +334,7 @@ pub(crate) fn models_for_stream(
     let mut of_subbands = vec![0i16; subbands];
     let mut of_channels = vec![0; channels];
     for _ in 0..2 {
-        let sums = sums_of(quantizer, channels, &model(&of_subbands, &none), &sample, scratch);
+        let sums = sums_of(quantizer, channels, &model(&of_subbands, &none), sample, scratch);
         for (subband, cells) in sums.chunks_exact(channels.max(1)).enumerate() {
             let step = offset_of(cells);
             if subband == 0 {
@@ -345,8 +344,7 @@ pub(crate) fn models_for_stream(
             of_subbands[subband] = (of_subbands[subband] + step).clamp(-MAX_COARSE, MAX_COARSE);
         }
     }
-    let mut seen = vec![false; channels];
-    sample.iter().for_each(|(first, indices)| seen[*first..*first + indices.channels()].fill(true));
+    let seen = channels_in(channels, sample);
     if seen.contains(&false) {
         let means = mean_magnitudes(quantizer, channels, chunks);
         let known: Vec<usize> = (0..channels).filter(|&channel| seen[channel]).collect();
@@ -356,6 +354,13 @@ pub(crate) fn models_for_stream(
         }
     }
     [model(&of_subbands, &none), model(&of_subbands, &of_channels)]
+}
+
+/// Whether each channel is in one of the chunks.
+pub(crate) fn channels_in(channels: usize, chunks: &[(usize, &IndexBlocks)]) -> Vec<bool> {
+    let mut seen = vec![false; channels];
+    chunks.iter().for_each(|(first, indices)| seen[*first..*first + indices.channels()].fill(true));
+    seen
 }
 
 /// Mean magnitudes of LL by channel, in units of 2^-16.
