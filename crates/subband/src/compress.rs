@@ -6,7 +6,9 @@ use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
 use crate::effort::Effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::compress_floats;
-use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum};
+use crate::format::{
+    Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum, has_many_lanes,
+};
 use crate::kernel::{Isa, survey};
 use crate::parallel::{self, Pool};
 use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
@@ -266,6 +268,7 @@ impl Job<'_> {
             shape: self.tensor.shape().to_vec(),
             channels_per_chunk: self.grid.channels_per_chunk,
             source,
+            many_lanes: payloads.iter().any(|payload| has_many_lanes(payload)),
             chunk_lengths: payloads.iter().map(Vec::len).collect(),
         };
         let before = out.len();

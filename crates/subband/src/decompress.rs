@@ -6,7 +6,9 @@ use crate::chunk_indices::ChunkIndices;
 use crate::coding::Coding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::{FloatDecoder, FloatScratch};
-use crate::format::{Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, TableSource, chunk_checksum};
+use crate::format::{
+    Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, TableSource, chunk_checksum, has_many_lanes,
+};
 use crate::parallel::{self, Pool};
 use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
 use crate::profile::Profile;
@@ -184,6 +186,9 @@ impl<'a> OpenStream<'a> {
         let (payload, checksum) = self.chunks[number];
         if chunk_checksum(number, payload) != checksum {
             return Err(Error::corrupt(format!("the checksum of chunk {number} does not match")));
+        }
+        if has_many_lanes(payload) && !self.header.many_lanes {
+            return Err(Error::corrupt(format!("chunk {number} has 64 lanes, in a version before they were there")));
         }
         Ok((self.header.grid().chunk(number), payload))
     }

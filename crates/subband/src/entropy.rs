@@ -35,8 +35,8 @@ pub(crate) use magnitude::{
 pub(crate) use magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 pub(crate) use order_zero::OrderZero;
 pub(crate) use rans::{
-    DecodeTables, EncodeMagnitudes, EncodeSymbols, LaneDecoder, MAX_LANE_BITS, RansDecoder, RansEncoder, Run,
-    encode_magnitudes, encode_table, lane_bits_for, many_lane_bits_for,
+    DecodeTables, EncodeMagnitudes, EncodeSymbols, LaneDecoder, MAX_LANE_BITS, OTHERS_MAX_LANE_BITS, RansDecoder,
+    RansEncoder, Run, encode_magnitudes, encode_table, lane_bits_for, many_lane_bits_for,
 };
 pub(crate) use signed::{best_order, read_signed, write_signed};
 pub(crate) use symbol::{

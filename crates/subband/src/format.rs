@@ -27,3 +27,4 @@ pub(crate) use header::{Chunk, ChunkGrid, Header, TableSource, chunk_checksum};
 pub use header::{StreamShape, shape_of};
 pub use limits::Limits;
 pub(crate) use packet::{open_packet, write_packet};
+pub(crate) use payload::has_many_lanes;

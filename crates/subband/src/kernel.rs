@@ -32,7 +32,7 @@ pub(crate) use planes_abreast::ABREAST;
 pub(crate) use quantize::{
     QuantizerConstants, clamp_at_zero, count_negative, count_nonzero, dequantize, quantize, survey,
 };
-pub(crate) use rans_decode::{Head, Slots, decode_flat_rounds, decode_rounds};
+pub(crate) use rans_decode::{Buckets, Head, Slots, Table, decode_flat_rounds, decode_rounds};
 pub(crate) use rans_encode::{SPARE_WORDS, TokenEntry, TokenTable, encode_flat_rounds, encode_rounds};
 pub(crate) use spread::{ApproximationRows, add_levels, add_signed_levels, add_twice, bins_of, refine, shape_of};
 pub(crate) use spread_decode::{ClassShares, Signs, SubbandTables, decode_row};
@@ -40,6 +40,11 @@ pub(crate) use spread_encode::{CodedRows, SubbandSymbols, encode_row, encode_sym
 pub(crate) use tokens::{
     count_nonzero_tokens, dequantize_tokens, indices_of, largest_token, quantize_tokens, tokens_of,
 };
+
+/// Largest binary logarithm of the number of lanes of an rANS coder.
+pub(crate) const MAX_LANE_BITS: u32 = 6;
+/// Their states; those that there are come first.
+pub(crate) type LaneStates = [u32; 1 << MAX_LANE_BITS];
 
 /// A function with a leading [`Isa`] argument that runs a plain `#[inline(always)]` one compiled for that instruction set.
 macro_rules! multiversion {

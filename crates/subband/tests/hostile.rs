@@ -55,7 +55,7 @@ fn every_bit_flip_is_found() {
             let kind = decompress(&damaged, &DecompressOptions::default()).unwrap_err().kind();
             match bit / 8 {
                 // One known version may become another; the checksum tells.
-                4 if (1..=4).contains(&damaged[4]) => assert_eq!(kind, ErrorKind::Corrupt),
+                4 if (1..=4).contains(&damaged[4]) || damaged[4] == 6 => assert_eq!(kind, ErrorKind::Corrupt),
                 4 => assert_eq!(kind, ErrorKind::UnsupportedVersion),
                 // The length of the header may point beyond the end.
                 5 | 6 => assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Truncated)),
@@ -194,6 +194,24 @@ proptest! {
         let options = DecompressOptions::default().with_limits(Limits::default().with_max_values(1 << 16));
         let _ = decompress(&stream, &options);
         let _ = inspect(&stream, &options);
+    }
+}
+
+/// 64 lanes in the payload of a stream that says that it has a version before they were there.
+#[test]
+fn lanes_of_a_later_version_are_refused() {
+    let values = map(4 * 256 * 256);
+    let config = Config::default().with_effort(Effort::Fast).with_target(Target::Step(0.05)).with_channels_per_chunk(4);
+    let mut stream = compress(&TensorView::new(&values, &[4, 256, 256]).unwrap(), &config).unwrap().bytes;
+    assert_eq!(stream[4], 6);
+    let header_end = inspect(&stream, &DecompressOptions::default()).unwrap().header_bytes;
+    for version in [1, 5, 7] {
+        stream[4] = version;
+        let checksum = crc32(&stream[..header_end - 4]);
+        stream[header_end - 4..header_end].copy_from_slice(&checksum.to_le_bytes());
+        let error = decompress(&stream, &DecompressOptions::default()).unwrap_err();
+        let expected = if version == 1 { ErrorKind::Corrupt } else { ErrorKind::UnsupportedVersion };
+        assert_eq!(error.kind(), expected, "{error}");
     }
 }
 

@@ -18,14 +18,17 @@ use super::magnitude::CLASSES;
 use super::magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
 use super::symbol::{ESCAPE, TOKENS};
 use crate::error::{Error, Result};
+pub(crate) use crate::kernel::MAX_LANE_BITS;
 use crate::kernel::{
-    Head, Isa, SPARE_WORDS, Slots, TokenEntry, TokenTable, decode_flat_rounds, decode_rounds, encode_flat_rounds,
-    encode_rounds, encode_symbols,
+    Buckets, Head, Isa, LaneStates, SPARE_WORDS, Slots, Table, TokenEntry, TokenTable, decode_flat_rounds,
+    decode_rounds, encode_flat_rounds, encode_rounds, encode_symbols,
 };
 
-/// Largest binary logarithm of the number of lanes.
-pub(crate) const MAX_LANE_BITS: u32 = 5;
+/// The same of payloads other than chunk payloads, and of those before version 6.
+pub(crate) const OTHERS_MAX_LANE_BITS: u32 = 5;
 const MAX_LANES: usize = 1 << MAX_LANE_BITS;
+/// From so many lanes on there are vectors of them.
+const VECTOR_LANES: usize = 32;
 /// States are at least this, but for the first tokens of a lane alone.
 const LOW: u32 = 1 << 16;
 
@@ -40,19 +43,20 @@ pub(crate) struct Run {
 
 /// Lanes (as a binary logarithm) for a payload: one for each KiB, so they cost at most 0.3%.
 pub(crate) fn lane_bits_for(payload_bits: u64) -> u32 {
-    (payload_bits / (8 * 1024)).checked_ilog2().unwrap_or(0).min(MAX_LANE_BITS)
+    (payload_bits / (8 * 1024)).checked_ilog2().unwrap_or(0).min(OTHERS_MAX_LANE_BITS)
 }
 
 /// Chunks of so many tokens at most are small: bytes that lanes take are few, and all of their time is waiting for one lane.
 const SMALL_CHUNK: usize = 1 << 13;
 
-/// Lanes where speed counts: one for each 512 bytes, and from 8 KiB on all 32, without which there are no vectors. They cost
-/// 0.6%, and 1.2% just above 8 KiB. Small chunks have two from 256 bytes on and four, which hide each other's waits, from 512
+/// Lanes where speed counts: one for each 512 bytes, from 8 KiB on 32, without which there are no vectors, and from 32 KiB on 64,
+/// which do not wait for each other. They cost 0.6%, and 1.2% just above 8 KiB. Small chunks have two from 256 bytes on and four, which hide each other's waits, from 512
 /// on, for up to 1.6%: maps of 64x8x8 are coded twice as fast with them.
 pub(crate) fn many_lane_bits_for(payload_bits: u64, tokens: usize) -> u32 {
     let bytes = payload_bits / 8;
     match bytes {
-        8192.. => MAX_LANE_BITS,
+        32_768.. => 6,
+        8192.. => 5,
         _ if tokens <= SMALL_CHUNK => (bytes / 128).checked_ilog2().unwrap_or(0).min(2),
         _ => (bytes / 512).checked_ilog2().unwrap_or(0),
     }
@@ -229,9 +233,10 @@ impl RansEncoder<'_> {
     }
 
     /// Codes a round of as many lanes as there are tokens; returns the number of words.
-    fn encode_lanes(&self, numbers: &[u8], tokens: &[u8], states: &mut [u32; MAX_LANES], words: &mut [u16]) -> usize {
-        if tokens.len() == MAX_LANES {
-            return encode_flat_rounds(Isa::current(), self.tables, states, MAX_LANE_BITS, numbers, tokens, words);
+    fn encode_lanes(&self, numbers: &[u8], tokens: &[u8], states: &mut LaneStates, words: &mut [u16]) -> usize {
+        if tokens.len() >= VECTOR_LANES && tokens.len().is_power_of_two() {
+            let lane_bits = tokens.len().ilog2();
+            return encode_flat_rounds(Isa::current(), self.tables, states, lane_bits, numbers, tokens, words);
         }
         let mut at = 0;
         for ((state, &token), &number) in states.iter_mut().zip(tokens).zip(numbers).rev() {
@@ -270,6 +275,7 @@ fn fill_slots(table: &FrequencyTable, slots: &mut Slots) {
 pub(crate) struct DecodeTables {
     slots: Vec<Slots>,
     heads: Vec<Head>,
+    buckets: Vec<Buckets>,
 }
 
 impl DecodeTables {
@@ -281,8 +287,50 @@ impl DecodeTables {
                 fill_slots(table, slots);
             }
         }
-        let head = |table: &FrequencyTable| Head::new(|token| (table.frequency(token), table.cumulative(token)));
-        DecodeTables { slots, heads: tables.iter().map(head).collect() }
+        let share = |table: &FrequencyTable, token| (table.frequency(token), table.cumulative(token));
+        let heads = tables.iter().map(|table| Head::new(|token| share(table, token))).collect();
+        let buckets = tables.iter().map(|table| Buckets::new(|token| share(table, token))).collect();
+        DecodeTables { slots, heads, buckets }
+    }
+
+    fn table(&self, number: u8) -> Table<'_> {
+        let number = usize::from(number);
+        Table { slots: &self.slots[number], head: &self.heads[number], buckets: &self.buckets[number] }
+    }
+}
+
+/// The rest of a round, run by run.
+#[derive(Clone, Copy)]
+struct RoundParts<'a> {
+    runs: &'a [Run],
+    /// The next token, as a run and a place in it, and its lane.
+    number: usize,
+    at: usize,
+    lane: usize,
+    lanes: usize,
+}
+
+/// What of a round is of one run.
+struct RoundPart {
+    number: usize,
+    table: u8,
+    /// Where the tokens go.
+    start: usize,
+    length: usize,
+    lane: usize,
+}
+
+impl Iterator for RoundParts<'_> {
+    type Item = RoundPart;
+
+    fn next(&mut self) -> Option<RoundPart> {
+        let run = self.runs.get(self.number).filter(|_| self.lane < self.lanes)?;
+        let length = (run.length - self.at).min(self.lanes - self.lane);
+        let part =
+            RoundPart { number: self.number, table: run.table, start: run.start + self.at, length, lane: self.lane };
+        self.lane += length;
+        (self.number, self.at) = (self.number + 1, 0);
+        Some(part)
     }
 }
 
@@ -297,7 +345,7 @@ pub(crate) struct RansDecoder<'a> {
     words: &'a [u8],
     /// Bytes before this position are not read yet.
     end: usize,
-    states: [u32; MAX_LANES],
+    states: LaneStates,
     lane_bits: u32,
     /// Lane of the next token.
     next: usize,
@@ -333,7 +381,7 @@ impl<'a> RansDecoder<'a> {
         debug_assert_eq!(self.next, 0);
         let lanes = 1usize << self.lane_bits;
         let RansDecoder { words, end, states, lane_bits, .. } = self;
-        let DecodeTables { slots, heads } = tables;
+        let DecodeTables { slots, heads, .. } = tables;
         let done = decode_flat_rounds(Isa::current(), slots, heads, states, *lane_bits, numbers, words, end, tokens);
         for (i, (token, &number)) in tokens.iter_mut().zip(numbers).enumerate().skip(done) {
             *token = self.decode_one(&slots[usize::from(number)], i % lanes)?;
@@ -356,38 +404,28 @@ impl<'a> RansDecoder<'a> {
             if self.next == 0 && run.length - at >= lanes {
                 let rest = &mut tokens[run.start + at..run.start + run.length];
                 let RansDecoder { words, end, states, lane_bits, .. } = self;
-                let table = usize::from(run.table);
-                let (slots, head) = (&tables.slots[table], &tables.heads[table]);
-                let done = decode_rounds(isa, slots, head, states, *lane_bits, words, end, rest);
+                let done = decode_rounds(isa, tables.table(run.table), states, *lane_bits, words, end, rest);
                 at += done;
                 if done > 0 {
                     continue;
                 }
             }
-            // What is left of a round, from as many runs as it takes.
-            let (mut places, mut numbers) = ([0; MAX_LANES], [0; MAX_LANES]);
+            // What is left of a round, from as many runs as it takes: first their tables, then their tokens.
             let first = self.next;
+            let parts = RoundParts { runs, number, at, lane: first, lanes };
+            let mut numbers = [0; MAX_LANES];
             let mut lane = first;
-            while lane < lanes
-                && let Some(run) = runs.get(number)
-            {
-                let count = (run.length - at).min(lanes - lane);
-                for i in 0..count {
-                    places[lane + i] = run.start + at + i;
-                }
-                numbers[lane..lane + count].fill(run.table);
-                lane += count;
-                at += count;
-                if at == run.length {
-                    (number, at) = (number + 1, 0);
-                }
+            for part in parts {
+                numbers[part.lane..part.lane + part.length].fill(part.table);
+                lane = part.lane + part.length;
             }
             let mut round = [0; MAX_LANES];
-            let RansDecoder { words, end, states, .. } = self;
+            let RansDecoder { words, end, states, lane_bits, .. } = self;
             let mut done = 0;
-            if lane - first == MAX_LANES {
-                let DecodeTables { slots, heads } = tables;
-                done = decode_flat_rounds(isa, slots, heads, states, MAX_LANE_BITS, &numbers, words, end, &mut round);
+            if lane - first == lanes && lanes >= VECTOR_LANES {
+                let DecodeTables { slots, heads, .. } = tables;
+                let (numbers, round) = (&numbers[..lanes], &mut round[..lanes]);
+                done = decode_flat_rounds(isa, slots, heads, states, *lane_bits, numbers, words, end, round);
             }
             if done == 0 {
                 for lane in first..lane {
@@ -395,8 +433,10 @@ impl<'a> RansDecoder<'a> {
                 }
             }
             self.next = lane % lanes;
-            for lane in first..lane {
-                tokens[places[lane]] = round[lane];
+            for part in parts {
+                tokens[part.start..part.start + part.length]
+                    .copy_from_slice(&round[part.lane..part.lane + part.length]);
+                (number, at) = (part.number, part.start + part.length - runs[part.number].start);
             }
         }
         Ok(())

@@ -94,6 +94,7 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
         shape: tensor.shape().to_vec(),
         channels_per_chunk: grid.channels_per_chunk,
         source: TableSource::Floats(FloatModel { parameters, tables }),
+        many_lanes: false,
         chunk_lengths: payloads.iter().map(Vec::len).collect(),
     };
     let bytes = join_stream(&header, &payloads);

@@ -2,8 +2,8 @@
 
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    ActivityModel, BINS, BitReader, BitWriter, CLASSES, COST_BITS, EncodeMagnitudes, RansDecoder, class,
-    encode_magnitudes, lane_bits_for, read_magnitude, rest_bits, write_rest,
+    ActivityModel, BINS, BitReader, BitWriter, CLASSES, COST_BITS, EncodeMagnitudes, OTHERS_MAX_LANE_BITS, RansDecoder,
+    class, encode_magnitudes, lane_bits_for, read_magnitude, rest_bits, write_rest,
 };
 use crate::error::{Error, Result};
 use crate::index_walk::{IndexWalk, WalkScratch, capped};
@@ -104,7 +104,8 @@ pub(crate) fn decode_activity_chunk(
     scratch: &mut ActivityScratch,
     indices: &mut IndexBlocks,
 ) -> Result<()> {
-    let PayloadParts { lane_bits, flags, raw, words } = PayloadParts::of(payload, SIGNED_APPROXIMATION)?;
+    let PayloadParts { lane_bits, flags, raw, words } =
+        PayloadParts::of(payload, SIGNED_APPROXIMATION, OTHERS_MAX_LANE_BITS)?;
     let mut raw_reader = BitReader::new(raw);
     let mut decoder = RansDecoder::new(words, lane_bits)?;
 

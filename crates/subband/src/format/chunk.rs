@@ -6,8 +6,8 @@ use super::chunk_plan::{ChunkPlan, FlatPlan, Stretch};
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
     BitReader, BitWriter, COST_BITS, ContextTables, DecodeTables, ESCAPE, FIRST_WITH_RAW_BITS, FrequencyTable,
-    MAX_MAGNITUDE, RansDecoder, RansEncoder, Run, TOKENS, encode_table, index_from_raw, many_lane_bits_for, raw_bits,
-    raw_value, token,
+    MAX_LANE_BITS, MAX_MAGNITUDE, RansDecoder, RansEncoder, Run, TOKENS, encode_table, index_from_raw,
+    many_lane_bits_for, raw_bits, raw_value, token,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{Isa, TokenTable, count_nonzero_tokens, count_tokens, largest_token};
@@ -310,7 +310,7 @@ pub(crate) fn decode_tokens(
     scratch: &mut OrderZeroScratch,
     blocks: &mut TokenBlocks,
 ) -> Result<()> {
-    let PayloadParts { lane_bits, raw, words, .. } = PayloadParts::of(payload, 0)?;
+    let PayloadParts { lane_bits, raw, words, .. } = PayloadParts::of(payload, 0, MAX_LANE_BITS)?;
     let mut decoder = RansDecoder::new(words, lane_bits)?;
     let OrderZeroScratch { apart, plan, .. } = scratch;
     let plan = prepared.plan(quantizer, first_channel..first_channel + blocks.channels(), plan);

@@ -1,6 +1,7 @@
 //! The payload of a chunk of lossless floats (FORMAT.md, "Float payload").
 
 use super::payload::{PayloadParts, begin_payload};
+use crate::entropy::OTHERS_MAX_LANE_BITS;
 use crate::error::Result;
 use crate::floats::{DecodeTables, RowGrid, decode_lanes};
 
@@ -22,7 +23,7 @@ pub(crate) fn read_float_payload(
     tokens: &mut [u8],
     raw: &mut Vec<u8>,
 ) -> Result<()> {
-    let parts = PayloadParts::of(payload, 0)?;
+    let parts = PayloadParts::of(payload, 0, OTHERS_MAX_LANE_BITS)?;
     grid.lane_bits = parts.lane_bits;
     raw.clear();
     raw.extend_from_slice(parts.raw);

@@ -4,7 +4,7 @@
 use super::bytes::{ByteReader, put_varint};
 use super::chunk_coder::{EntropyModel, PayloadKind};
 use super::coding::{read_coding, write_coding};
-use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2, VERSION_3, VERSION_4};
+use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6};
 use super::float_model::{read_float_model, write_float_model};
 use super::limits::Limits;
 use crate::coding::Coding;
@@ -111,10 +111,12 @@ impl<'a> Opening<'a> {
         }
         outer.take(4)?;
         let version = outer.u8()?;
-        if !(VERSION..=VERSION_4).contains(&version) {
+        if !(VERSION..=VERSION_6).contains(&version) || version == VERSION_5 {
             return Err(Error::new(
                 ErrorKind::UnsupportedVersion,
-                format!("the stream has format version {version}: this library reads {VERSION} to {VERSION_4}"),
+                format!(
+                    "the stream has format version {version}: this library reads {VERSION} to {VERSION_4} and {VERSION_6}"
+                ),
             ));
         }
         let length = outer.varint()?;
@@ -185,6 +187,8 @@ pub(crate) struct Header {
     pub shape: Vec<usize>,
     pub channels_per_chunk: usize,
     pub source: TableSource,
+    /// Whether chunk payloads may have 64 lanes. Since version 6.
+    pub many_lanes: bool,
     /// Payload bytes of each chunk.
     pub chunk_lengths: Vec<usize>,
 }
@@ -197,7 +201,10 @@ impl Header {
     /// The header with magic, length and checksum.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        let (flags, version) = self.source.flags();
+        let (flags, mut version) = self.source.flags();
+        if self.many_lanes {
+            version = VERSION_6;
+        }
         body.push(flags);
         body.push(DType::ALL.iter().position(|&d| d == self.dtype).expect("all are listed") as u8);
         body.push(self.shape.len() as u8);
@@ -279,7 +286,8 @@ impl Header {
             chunk_lengths.push(reader.varint()?);
         }
         reader.finish()?;
-        Ok((Header { dtype, shape, channels_per_chunk, source, chunk_lengths }, rest))
+        let many_lanes = version >= VERSION_6;
+        Ok((Header { dtype, shape, channels_per_chunk, source, many_lanes, chunk_lengths }, rest))
     }
 
     /// Cuts the bytes after the header into the payloads of the chunks with their checksums, not yet

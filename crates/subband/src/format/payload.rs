@@ -1,7 +1,7 @@
 //! What payloads of every kind begin with: lanes, flags and raw bits.
 
 use super::bytes::{ByteReader, put_varint};
-use crate::entropy::MAX_LANE_BITS;
+use crate::entropy::OTHERS_MAX_LANE_BITS;
 use crate::error::{Error, Result};
 
 /// Bits of the first byte that hold the lanes, as a binary logarithm.
@@ -19,12 +19,12 @@ pub(super) struct PayloadParts<'a> {
 }
 
 impl<'a> PayloadParts<'a> {
-    /// Errors: lanes or flags beyond those that are known.
-    pub fn of(payload: &'a [u8], known_flags: u8) -> Result<Self> {
+    /// Errors: lanes or flags beyond those that the kind of payload has.
+    pub fn of(payload: &'a [u8], known_flags: u8, most_lane_bits: u32) -> Result<Self> {
         let mut reader = ByteReader::new(payload, "chunk payload");
         let mode = reader.u8()?;
         let lane_bits = u32::from(mode & LANE_BITS);
-        if mode & !(known_flags | HAS_RAW_BITS | LANE_BITS) != 0 || lane_bits > MAX_LANE_BITS {
+        if mode & !(known_flags | HAS_RAW_BITS | LANE_BITS) != 0 || lane_bits > most_lane_bits {
             return Err(Error::corrupt(format!("unknown coding mode {mode:#x} of a chunk")));
         }
         let raw = if mode & HAS_RAW_BITS != 0 {
@@ -35,6 +35,11 @@ impl<'a> PayloadParts<'a> {
         };
         Ok(PayloadParts { lane_bits, flags: mode & known_flags, raw, words: reader.rest() })
     }
+}
+
+/// Whether a chunk payload has more lanes than those before version 6.
+pub(crate) fn has_many_lanes(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|mode| u32::from(mode & LANE_BITS) > OTHERS_MAX_LANE_BITS)
 }
 
 /// Appends everything but the words.

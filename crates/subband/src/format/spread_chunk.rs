@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
-    BitReader, CLASSES, COST_BITS, EncodeSymbols, LaneDecoder, MAGNITUDE_SCALE_BITS, MagnitudeTable, RansDecoder,
-    class, log2, rest_bits,
+    BitReader, CLASSES, COST_BITS, EncodeSymbols, LaneDecoder, MAGNITUDE_SCALE_BITS, MagnitudeTable,
+    OTHERS_MAX_LANE_BITS, RansDecoder, class, log2, rest_bits,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{
@@ -180,7 +180,7 @@ pub(crate) fn decode_spread_chunk(
     scratch: &mut SpreadChunkScratch,
     indices: &mut IndexBlocks,
 ) -> Result<()> {
-    let parts = PayloadParts::of(payload, SIGNED_APPROXIMATION)?;
+    let parts = PayloadParts::of(payload, SIGNED_APPROXIMATION, OTHERS_MAX_LANE_BITS)?;
     let walk = walk_of(quantizer, prepared, first_channel, indices.channels());
     let job = Decoding { walk, prepared, signed: parts.flags & SIGNED_APPROXIMATION != 0, raw: parts.raw };
     let decoder = RansDecoder::new(parts.words, parts.lane_bits)?;

@@ -1,5 +1,6 @@
 //! rANS encoding, round by round, from the last token to the first.
 
+use super::LaneStates;
 use super::isa::{Isa, Level};
 
 const SCALE_BITS: u32 = 12;
@@ -83,7 +84,7 @@ impl TokenTable {
 pub(crate) fn encode_rounds(
     isa: Isa,
     table: &TokenTable,
-    states: &mut [u32; 32],
+    states: &mut LaneStates,
     lane_bits: u32,
     tokens: &[u8],
     words: &mut [u16],
@@ -93,8 +94,10 @@ pub(crate) fn encode_rounds(
         // SAFETY: the `Isa` of a level only exists where the CPU has its features.
         (4, Level::Avx512) => return unsafe { avx512::<1>(table, states, tokens, words) },
         (5, Level::Avx512) => return unsafe { avx512::<2>(table, states, tokens, words) },
+        (6, Level::Avx512) => return unsafe { avx512::<4>(table, states, tokens, words) },
         (4, Level::Avx2) => return unsafe { avx2_of_any::<2>(table, states, tokens, words) },
         (5, Level::Avx2) => return unsafe { avx2_of_any::<4>(table, states, tokens, words) },
+        (6, Level::Avx2) => return unsafe { avx2_of_any::<8>(table, states, tokens, words) },
         _ => {}
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -105,7 +108,8 @@ pub(crate) fn encode_rounds(
         2 => plain::<4>(table, states, tokens, words),
         3 => plain::<8>(table, states, tokens, words),
         4 => plain::<16>(table, states, tokens, words),
-        _ => plain::<32>(table, states, tokens, words),
+        5 => plain::<32>(table, states, tokens, words),
+        _ => plain::<64>(table, states, tokens, words),
     }
 }
 
@@ -113,7 +117,7 @@ pub(crate) fn encode_rounds(
 pub(crate) fn encode_flat_rounds(
     isa: Isa,
     tables: &[TokenTable],
-    states: &mut [u32; 32],
+    states: &mut LaneStates,
     lane_bits: u32,
     numbers: &[u8],
     tokens: &[u8],
@@ -122,9 +126,11 @@ pub(crate) fn encode_flat_rounds(
     assert_eq!(numbers.len(), tokens.len());
     assert!(numbers.iter().fold(0, |most, &number| most.max(usize::from(number))) < tables.len() || tokens.is_empty());
     #[cfg(target_arch = "x86_64")]
-    if lane_bits == 5 && isa.level() >= Level::Avx2 {
-        // SAFETY: the `Isa` of a level only exists where the CPU has its features, and the tables are there.
-        return unsafe { avx2_flat(tables, states, numbers, tokens, words) };
+    match lane_bits {
+        // SAFETY (both): the `Isa` of a level only exists where the CPU has its features, and the tables are there.
+        5 if isa.level() >= Level::Avx2 => return unsafe { avx2_flat::<4>(tables, states, numbers, tokens, words) },
+        6 if isa.level() >= Level::Avx2 => return unsafe { avx2_flat::<8>(tables, states, numbers, tokens, words) },
+        _ => {}
     }
     let _ = isa;
     match lane_bits {
@@ -133,13 +139,14 @@ pub(crate) fn encode_flat_rounds(
         2 => plain_flat::<4>(tables, states, numbers, tokens, words),
         3 => plain_flat::<8>(tables, states, numbers, tokens, words),
         4 => plain_flat::<16>(tables, states, numbers, tokens, words),
-        _ => plain_flat::<32>(tables, states, numbers, tokens, words),
+        5 => plain_flat::<32>(tables, states, numbers, tokens, words),
+        _ => plain_flat::<64>(tables, states, numbers, tokens, words),
     }
 }
 
 fn plain_flat<const LANES: usize>(
     tables: &[TokenTable],
-    states: &mut [u32; 32],
+    states: &mut LaneStates,
     numbers: &[u8],
     tokens: &[u8],
     words: &mut [u16],
@@ -166,7 +173,7 @@ fn plain_flat<const LANES: usize>(
 pub(crate) const SPARE_WORDS: usize = 16;
 
 /// Not compiled for vector instructions, which the compiler then would use for parts of a step, at a third of the speed.
-fn plain<const LANES: usize>(table: &TokenTable, states: &mut [u32; 32], tokens: &[u8], words: &mut [u16]) -> usize {
+fn plain<const LANES: usize>(table: &TokenTable, states: &mut LaneStates, tokens: &[u8], words: &mut [u16]) -> usize {
     let mut x: [u32; LANES] = std::array::from_fn(|lane| states[lane]);
     assert!(tokens.len().is_multiple_of(LANES) && tokens.len() <= words.len());
     let words = words.as_mut_ptr();
@@ -192,11 +199,16 @@ fn plain<const LANES: usize>(table: &TokenTable, states: &mut [u32; 32], tokens:
 /// are in registers; others are rare and gathered.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,popcnt")]
-fn avx512<const VECTORS: usize>(table: &TokenTable, states: &mut [u32; 32], tokens: &[u8], words: &mut [u16]) -> usize {
+fn avx512<const VECTORS: usize>(
+    table: &TokenTable,
+    states: &mut LaneStates,
+    tokens: &[u8],
+    words: &mut [u16],
+) -> usize {
     use std::arch::x86_64::*;
     assert!(tokens.len() + SPARE_WORDS <= words.len());
     let backwards = _mm512_set_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    // SAFETY: 32 states are 2 vectors, and each table has 128 numbers of four bytes.
+    // SAFETY: 16 states are a vector, and each table has 128 numbers of four bytes.
     let (mut x, shares, inverses) = unsafe {
         let x: [__m512i; VECTORS] = std::array::from_fn(|v| {
             _mm512_permutexvar_epi32(backwards, _mm512_loadu_epi32(states[16 * v..].as_ptr().cast()))
@@ -332,7 +344,7 @@ unsafe fn avx2_step(
 #[target_feature(enable = "avx2,popcnt")]
 fn avx2_of_any<const VECTORS: usize>(
     table: &TokenTable,
-    states: &mut [u32; 32],
+    states: &mut LaneStates,
     tokens: &[u8],
     words: &mut [u16],
 ) -> usize {
@@ -348,14 +360,14 @@ fn avx2_of_any<const VECTORS: usize>(
 #[target_feature(enable = "avx2,popcnt")]
 fn avx2<const VECTORS: usize, const TOKENS: usize>(
     table: &TokenTable,
-    states: &mut [u32; 32],
+    states: &mut LaneStates,
     tokens: &[u8],
     words: &mut [u16],
 ) -> usize {
     use std::arch::x86_64::*;
     assert!(tokens.len() + SPARE_WORDS <= words.len());
     let words = words.as_mut_ptr();
-    // SAFETY: 32 states are 4 vectors, and each table has 128 numbers of four bytes.
+    // SAFETY: 8 states are a vector, and each table has 128 numbers of four bytes.
     let (mut x, low, high) = unsafe {
         let x: [__m256i; VECTORS] = std::array::from_fn(|v| _mm256_loadu_si256(states[8 * v..].as_ptr().cast()));
         let looked = |first: usize| -> Looked {
@@ -404,15 +416,15 @@ fn avx2<const VECTORS: usize, const TOKENS: usize>(
     at
 }
 
-/// As [`avx2`], with four vectors of lanes.
+/// As [`avx2`], each token with a table of its own.
 ///
 /// # Safety
 /// The CPU has the features, and the numbers, as many as tokens, are of tables that are there.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,popcnt")]
-unsafe fn avx2_flat(
+unsafe fn avx2_flat<const VECTORS: usize>(
     tables: &[TokenTable],
-    states: &mut [u32; 32],
+    states: &mut LaneStates,
     numbers: &[u8],
     tokens: &[u8],
     words: &mut [u16],
@@ -422,13 +434,13 @@ unsafe fn avx2_flat(
     assert!(tokens.len() + SPARE_WORDS <= words.len() && tables.len() * STRIDE <= i32::MAX as usize);
     let base: *const i32 = tables.as_ptr().cast();
     let mut at = 0;
-    // SAFETY: 32 states are 4 vectors; eight numbers and tokens; tables of four-byte numbers, at their places in each of the
+    // SAFETY: 8 states are a vector; eight numbers and tokens; tables of four-byte numbers, at their places in each of the
     // tables; room for words as in [`avx2`].
     unsafe {
         let shares = base.add(std::mem::offset_of!(TokenTable, shares) / 4);
         let reciprocals = base.add(std::mem::offset_of!(TokenTable, reciprocals) / 4);
-        let mut x: [__m256i; 4] = std::array::from_fn(|v| _mm256_loadu_si256(states[8 * v..].as_ptr().cast()));
-        let rounds = tokens.as_chunks::<32>().0.iter().zip(numbers.as_chunks::<32>().0);
+        let mut x: [__m256i; VECTORS] = std::array::from_fn(|v| _mm256_loadu_si256(states[8 * v..].as_ptr().cast()));
+        let rounds = tokens.chunks_exact(8 * VECTORS).zip(numbers.chunks_exact(8 * VECTORS));
         for (round, numbers) in rounds.rev() {
             for (v, x) in x.iter_mut().enumerate().rev() {
                 let number = _mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers.as_ptr().add(8 * v).cast()));
@@ -483,8 +495,8 @@ mod tests {
         let mut seed = 1u32;
         for (first, table) in &tables {
             for offset in 0..40 {
-                let tokens: Vec<u8> = (0..32).map(|i| (i + offset * 3) as u8 % 112).collect();
-                let mut states = [0u32; 32];
+                let tokens: Vec<u8> = (0..64).map(|i| (i + offset * 3) as u8 % 112).collect();
+                let mut states = [0u32; 64];
                 for (state, &token) in states.iter_mut().zip(&tokens) {
                     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     let frequency = (first + u32::from(token)).min(4095);
@@ -493,10 +505,10 @@ mod tests {
                         [(seed >> 7) as usize % 7]
                         .max(1 << 16);
                 }
-                for lane_bits in 0..=5 {
+                for lane_bits in 0..=6 {
                     let (mut expected, mut expected_words) = (states, Vec::new());
                     let lanes = 1 << lane_bits;
-                    for i in (0..32).rev() {
+                    for i in (0..64).rev() {
                         let frequency = (first + u32::from(tokens[i])).min(4095);
                         let x = &mut expected[i % lanes];
                         if *x >= frequency << 20 {
@@ -508,7 +520,7 @@ mod tests {
                             .wrapping_add(u32::from(tokens[i]) * 30);
                     }
                     for isa in Isa::available() {
-                        let (mut got, mut words) = (states, [0; 32 + SPARE_WORDS]);
+                        let (mut got, mut words) = (states, [0; 64 + SPARE_WORDS]);
                         let count = encode_rounds(isa, table, &mut got, lane_bits, &tokens, &mut words);
                         assert_eq!(words[..count], expected_words, "{isa:?} {first} {lane_bits}");
                         assert_eq!(got, expected, "{isa:?} {first} {lane_bits}");
@@ -530,8 +542,8 @@ mod tests {
             seed >> 8
         };
         for most in [1, 8, 9, 16, 17, 112] {
-            let tokens: Vec<u8> = (0..32 * 9).map(|_| (next() % most) as u8).collect();
-            let states: [u32; 32] = std::array::from_fn(|_| (next() << 8 | 1 << 16).max(1 << 16));
+            let tokens: Vec<u8> = (0..64 * 9).map(|_| (next() % most) as u8).collect();
+            let states: [u32; 64] = std::array::from_fn(|_| (next() << 8 | 1 << 16).max(1 << 16));
             let numbers: Vec<u8> = tokens.iter().map(|_| (next() % 5) as u8).collect();
             let portable = Isa::available().next().expect("the plain one is always there");
             let of = |isa: Isa, lane_bits: u32, flat: bool| {
@@ -544,7 +556,7 @@ mod tests {
                 (states, words)
             };
             for isa in Isa::available() {
-                for (lane_bits, flat) in (0..=5).flat_map(|bits| [(bits, false), (bits, true)]) {
+                for (lane_bits, flat) in (0..=6).flat_map(|bits| [(bits, false), (bits, true)]) {
                     let expected = of(portable, lane_bits, flat);
                     assert_eq!(of(isa, lane_bits, flat), expected, "{isa:?} {most} {lane_bits} {flat}");
                 }
