@@ -32,7 +32,9 @@ pub(crate) use planes_abreast::ABREAST;
 pub(crate) use quantize::{
     QuantizerConstants, clamp_at_zero, count_negative, count_nonzero, dequantize, quantize, survey,
 };
-pub(crate) use rans_decode::{Buckets, Head, Slots, Table, decode_flat_rounds, decode_rounds};
+pub(crate) use rans_decode::{
+    Buckets, CoarseSlots, Head, Slots, Table, Tables, coarse_slots, decode_flat_rounds, decode_rounds,
+};
 pub(crate) use rans_encode::{SPARE_WORDS, TokenEntry, TokenTable, encode_flat_rounds, encode_rounds};
 pub(crate) use spread::{ApproximationRows, add_levels, add_signed_levels, add_twice, bins_of, refine, shape_of};
 pub(crate) use spread_decode::{ClassShares, Signs, SubbandTables, decode_row};

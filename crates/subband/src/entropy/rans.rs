@@ -20,8 +20,8 @@ use super::symbol::{ESCAPE, TOKENS};
 use crate::error::{Error, Result};
 pub(crate) use crate::kernel::MAX_LANE_BITS;
 use crate::kernel::{
-    Buckets, Head, Isa, LaneStates, SPARE_WORDS, Slots, Table, TokenEntry, TokenTable, decode_flat_rounds,
-    decode_rounds, encode_flat_rounds, encode_rounds, encode_symbols,
+    Buckets, CoarseSlots, Head, Isa, LaneStates, SPARE_WORDS, Slots, Table, Tables, TokenEntry, TokenTable,
+    coarse_slots, decode_flat_rounds, decode_rounds, encode_flat_rounds, encode_rounds, encode_symbols,
 };
 
 /// The same of payloads other than chunk payloads, and of those before version 6.
@@ -274,6 +274,7 @@ fn fill_slots(table: &FrequencyTable, slots: &mut Slots) {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DecodeTables {
     slots: Vec<Slots>,
+    coarse: Vec<CoarseSlots>,
     heads: Vec<Head>,
     buckets: Vec<Buckets>,
 }
@@ -290,7 +291,12 @@ impl DecodeTables {
         let share = |table: &FrequencyTable, token| (table.frequency(token), table.cumulative(token));
         let heads = tables.iter().map(|table| Head::new(|token| share(table, token))).collect();
         let buckets = tables.iter().map(|table| Buckets::new(|token| share(table, token))).collect();
-        DecodeTables { slots, heads, buckets }
+        let coarse = slots.iter().map(coarse_slots).collect();
+        DecodeTables { slots, coarse, heads, buckets }
+    }
+
+    fn by_number(&self) -> Tables<'_> {
+        Tables { slots: &self.slots, coarse: &self.coarse }
     }
 
     fn table(&self, number: u8) -> Table<'_> {
@@ -381,10 +387,10 @@ impl<'a> RansDecoder<'a> {
         debug_assert_eq!(self.next, 0);
         let lanes = 1usize << self.lane_bits;
         let RansDecoder { words, end, states, lane_bits, .. } = self;
-        let DecodeTables { slots, heads, .. } = tables;
-        let done = decode_flat_rounds(Isa::current(), slots, heads, states, *lane_bits, numbers, words, end, tokens);
+        let by_number = tables.by_number();
+        let done = decode_flat_rounds(Isa::current(), by_number, states, *lane_bits, numbers, words, end, tokens);
         for (i, (token, &number)) in tokens.iter_mut().zip(numbers).enumerate().skip(done) {
-            *token = self.decode_one(&slots[usize::from(number)], i % lanes)?;
+            *token = self.decode_one(&tables.slots[usize::from(number)], i % lanes)?;
         }
         self.next = tokens.len() % lanes;
         Ok(())
@@ -423,9 +429,8 @@ impl<'a> RansDecoder<'a> {
             let RansDecoder { words, end, states, lane_bits, .. } = self;
             let mut done = 0;
             if lane - first == lanes && lanes >= VECTOR_LANES {
-                let DecodeTables { slots, heads, .. } = tables;
-                let (numbers, round) = (&numbers[..lanes], &mut round[..lanes]);
-                done = decode_flat_rounds(isa, slots, heads, states, *lane_bits, numbers, words, end, round);
+                let (numbers, round, by_number) = (&numbers[..lanes], &mut round[..lanes], tables.by_number());
+                done = decode_flat_rounds(isa, by_number, states, *lane_bits, numbers, words, end, round);
             }
             if done == 0 {
                 for lane in first..lane {

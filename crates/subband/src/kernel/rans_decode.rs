@@ -17,6 +17,20 @@ pub(crate) use buckets::Buckets;
 /// Slots of a table: the token, the slot's distance from the token's cumulative, and the frequency, in 8 + 12 + 12 bits.
 pub(crate) type Slots = [u32; 4096];
 
+/// For each 16 slots next to each other, which are those of one token: the token, its cumulative and its frequency, in 8 + 12 + 12
+/// bits; 0 where they are those of several. That is a KiB of a table and not 16: the slots of the 64 tables of a profile are beyond
+/// the second cache, and a small map waits for them.
+pub(crate) type CoarseSlots = [u32; 256];
+
+/// The coarse slots of a table.
+pub(crate) fn coarse_slots(slots: &Slots) -> CoarseSlots {
+    std::array::from_fn(|i| {
+        let (first, last) = (slots[16 * i], slots[16 * i + 15]);
+        let cumulative = 16 * i as u32 - (first >> 8 & 4095).min(16 * i as u32);
+        if first as u8 == last as u8 { first & 0xfff0_00ff | cumulative << 8 } else { 0 }
+    })
+}
+
 const LOW: u32 = 1 << 16;
 
 /// A table in its forms.
@@ -58,12 +72,18 @@ pub(crate) fn decode_rounds(
     }
 }
 
+/// Tables by number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tables<'a> {
+    pub slots: &'a [Slots],
+    pub coarse: &'a [CoarseSlots],
+}
+
 /// As [`decode_rounds`], each token with the table of the number at its place.
 #[expect(clippy::too_many_arguments, reason = "the decoder's state in parts")]
 pub(crate) fn decode_flat_rounds(
     isa: Isa,
-    tables: &[Slots],
-    heads: &[Head],
+    tables: Tables,
     states: &mut LaneStates,
     lane_bits: u32,
     numbers: &[u8],
@@ -72,29 +92,19 @@ pub(crate) fn decode_flat_rounds(
     tokens: &mut [u8],
 ) -> usize {
     assert_eq!(numbers.len(), tokens.len());
-    assert!(numbers.iter().fold(0, |most, &number| most.max(usize::from(number))) < tables.len() || tokens.is_empty());
-    assert_eq!(tables.len(), heads.len());
+    let most = numbers.iter().fold(0, |most, &number| most.max(usize::from(number)));
+    assert!(most < tables.slots.len().min(tables.coarse.len()) || tokens.is_empty());
     #[cfg(target_arch = "x86_64")]
-    if isa.level() >= Level::Avx2 {
-        // SAFETY: as below.
+    {
+        let slots = tables.slots;
+        // SAFETY: the `Isa` of a level only exists where the CPU has its features; the numbers were checked.
         match (lane_bits, isa.level()) {
-            (5, Level::Avx512) => return unsafe { avx512::flat::<2>(tables, states, numbers, words, end, tokens) },
-            (6, Level::Avx512) => return unsafe { avx512::flat::<4>(tables, states, numbers, words, end, tokens) },
+            (5, Level::Avx512) => return unsafe { avx512::flat::<2>(slots, states, numbers, words, end, tokens) },
+            (6, Level::Avx512) => return unsafe { avx512::flat::<4>(slots, states, numbers, words, end, tokens) },
+            (5, Level::Avx2) => return unsafe { avx2::flat::<4>(slots, states, numbers, words, end, tokens) },
+            (6, Level::Avx2) => return unsafe { avx2::flat::<8>(slots, states, numbers, words, end, tokens) },
             _ => {}
         }
-        let tables = (tables, heads);
-        // SAFETY: the `Isa` of a level only exists where the CPU has its features; the numbers were checked.
-        return unsafe {
-            match lane_bits {
-                0 => avx2::few::<1>(tables, states, numbers, words, end, tokens),
-                1 => avx2::few::<2>(tables, states, numbers, words, end, tokens),
-                2 => avx2::few::<4>(tables, states, numbers, words, end, tokens),
-                3 => avx2::few::<8>(tables, states, numbers, words, end, tokens),
-                4 => avx2::few::<16>(tables, states, numbers, words, end, tokens),
-                5 => avx2::flat::<4>(tables.0, states, numbers, words, end, tokens),
-                _ => avx2::flat::<8>(tables.0, states, numbers, words, end, tokens),
-            }
-        };
     }
     let _ = isa;
     match lane_bits {
@@ -143,8 +153,9 @@ fn plain<const LANES: usize>(
     rounds * LANES
 }
 
+/// As [`plain`]; nearly all slots are found by coarse ones, so a branch foretells that, and the wait is for one lookup.
 fn plain_flat<const LANES: usize>(
-    tables: &[Slots],
+    tables: Tables,
     states: &mut LaneStates,
     numbers: &[u8],
     words: &[u8],
@@ -161,9 +172,16 @@ fn plain_flat<const LANES: usize>(
         }
         rounds += 1;
         for ((x, token), &number) in x.iter_mut().zip(tokens).zip(numbers) {
-            let slot = tables[usize::from(number)][(*x & 4095) as usize];
-            *token = slot as u8;
-            let next = (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095);
+            let slot = *x & 4095;
+            let coarse = tables.coarse[usize::from(number)][(slot >> 4) as usize];
+            let next = if coarse != 0 {
+                *token = coarse as u8;
+                (coarse >> 20) * (*x >> 12) + slot - (coarse >> 8 & 4095)
+            } else {
+                let slot = tables.slots[usize::from(number)][slot as usize];
+                *token = slot as u8;
+                (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095)
+            };
             // SAFETY: as in [`plain`].
             let word = unsafe { words.as_ptr().add(at - 2).cast::<[u8; 2]>().read_unaligned() };
             let filled = next << 16 | u32::from(u16::from_le_bytes(word));
@@ -262,6 +280,7 @@ mod tests {
             by_buckets[usize::from(buckets.suffice)] += 1;
             let table = Table { slots: &slots, head: &head, buckets: &buckets };
             let words: Vec<u8> = (0..4001).map(|_| next() as u8).collect();
+            let (slots, coarse) = ([*slots; 2], [coarse_slots(&slots); 2]);
             for lane_bits in 0..=super::super::MAX_LANE_BITS {
                 let states: LaneStates = std::array::from_fn(|_| next() << (next() % 9));
                 let of = |isa: Isa, room: usize| {
@@ -273,7 +292,22 @@ mod tests {
                 let portable = Isa::available().next().expect("the plain one is always there");
                 for isa in Isa::available() {
                     for room in [0, 31, 640, 100_000] {
-                        assert!(of(isa, room) == of(portable, room), "{isa:?} {frequencies:?} {lane_bits} {room}");
+                        let expected = of(portable, room);
+                        assert!(of(isa, room) == expected, "{isa:?} {frequencies:?} {lane_bits} {room}");
+                        let (mut states, mut end, mut tokens) = (states, words.len(), vec![255; room]);
+                        let (by_number, numbers) = (Tables { slots: &slots, coarse: &coarse }, vec![1; room]);
+                        let done = decode_flat_rounds(
+                            isa,
+                            by_number,
+                            &mut states,
+                            lane_bits,
+                            &numbers,
+                            &words,
+                            &mut end,
+                            &mut tokens,
+                        );
+                        tokens.truncate(done);
+                        assert!((states, end, tokens) == expected, "flat {isa:?} {frequencies:?} {lane_bits} {room}");
                     }
                 }
             }

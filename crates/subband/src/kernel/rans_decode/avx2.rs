@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::LaneStates;
-use super::{Head, LOW, Slots, Table};
+use super::{Slots, Table};
 
 /// [`super::decode_rounds`] for 16 lanes and more.
 ///
@@ -217,64 +217,6 @@ fn by_gathering<const VECTORS: usize>(
     }
     *end = at;
     rounds * lanes
-}
-
-/// As [`super::plain_flat`]; a token is found by comparing its slot with the first 16 of its table at once. That is 96 bytes of a
-/// table and not 16 KiB: the slots of the 64 tables of a profile are beyond the second cache, and a small map waits for them.
-#[target_feature(enable = "avx2,popcnt")]
-pub(super) fn few<const LANES: usize>(
-    (tables, heads): (&[Slots], &[Head]),
-    states: &mut LaneStates,
-    numbers: &[u8],
-    words: &[u8],
-    end: &mut usize,
-    tokens: &mut [u8],
-) -> usize {
-    assert!(*end <= words.len());
-    let mut x: [u32; LANES] = std::array::from_fn(|lane| states[lane]);
-    let mut at = *end;
-    let mut rounds = 0;
-    for (tokens, numbers) in tokens.as_chunks_mut::<LANES>().0.iter_mut().zip(numbers.as_chunks::<LANES>().0) {
-        if at < 2 * LANES {
-            break;
-        }
-        rounds += 1;
-        for ((x, token), &number) in x.iter_mut().zip(tokens).zip(numbers) {
-            let head = &heads[usize::from(number)];
-            let slot = *x & 4095;
-            let next = if LANES <= 2 && slot as i16 <= head.last[0] {
-                // One or two lanes wait for their own last tokens, but not where a branch foretells the token. 64x8x8 maps,
-                // one core of a Sapphire Rapids: 176 for 121 million tokens a second.
-                *token = 0;
-                (head.shares[0] & 4095) * (*x >> 12) + slot
-            } else {
-                // SAFETY: 16 numbers of two bytes.
-                let last = unsafe { _mm256_loadu_si256(head.last.as_ptr().cast()) };
-                let before = _mm256_cmpgt_epi16(_mm256_set1_epi16(slot as i16), last);
-                let count = (_mm256_movemask_epi8(before) as u32).count_ones() / 2;
-                match head.shares.get(count as usize) {
-                    Some(share) => {
-                        *token = count as u8;
-                        (share & 4095) * (*x >> 12) + slot - (share >> 12)
-                    }
-                    None => {
-                        let slot = tables[usize::from(number)][slot as usize];
-                        *token = slot as u8;
-                        (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095)
-                    }
-                }
-            };
-            // SAFETY: as in [`super::plain`].
-            let word = unsafe { words.as_ptr().add(at - 2).cast::<[u8; 2]>().read_unaligned() };
-            let filled = next << 16 | u32::from(u16::from_le_bytes(word));
-            let low = next < LOW;
-            *x = std::hint::select_unpredictable(low, filled, next);
-            at -= 2 * usize::from(low);
-        }
-    }
-    states[..LANES].copy_from_slice(&x);
-    *end = at;
-    rounds * LANES
 }
 
 /// As [`by_gathering`], each token with a table of its own.
