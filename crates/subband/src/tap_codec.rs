@@ -1,7 +1,6 @@
 //! One map at a time against a profile: the batch-1 packets that an accelerator or a split network
 //! would send, with everything prepared once.
 
-use crate::compress::join_stream;
 use crate::config::validate_rdo;
 use crate::effort::Effort;
 use crate::entropy::{ContextTables, Histogram};
@@ -218,9 +217,10 @@ impl TapCodec {
             shape: shape.to_vec(),
             channels_per_chunk: *channels,
             source: TableSource::Stream(quantizer.coding.clone(), model),
-            chunk_lengths: vec![scratch.payload.len()],
         };
-        join_stream(&header, std::slice::from_ref(&scratch.payload))
+        let mut stream = Vec::new();
+        header.write_stream(std::slice::from_ref(&scratch.payload), &mut stream);
+        stream
     }
 }
 

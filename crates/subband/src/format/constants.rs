@@ -7,10 +7,12 @@ pub(crate) const VERSION: u8 = 1;
 pub(crate) const VERSION_2: u8 = 2;
 /// Version of those with mixing models or payloads.
 pub(crate) const VERSION_3: u8 = 3;
-/// Version of those with spread models or payloads, and the newest of streams.
+/// Version of those with spread models or payloads.
 pub(crate) const VERSION_4: u8 = 4;
-/// Version of profiles with a tap whose encoder passes rounding errors on, and the newest that this library knows.
+/// Version of profiles with a tap whose encoder passes rounding errors on, and the newest of profiles.
 pub(crate) const VERSION_5: u8 = 5;
+/// Version of streams of one chunk, or with short steps.
+pub(crate) const VERSION_6: u8 = 6;
 
 /// First bytes of a stream.
 pub(crate) const STREAM_MAGIC: [u8; 4] = *b"SBD\x1a";
