@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Folder, bytes_f32, f32_bytes, largest_error, map, npy_f32, npy_values, npz, safetensors};
-use subband::{Coding, Profile, Scratch, Steps, TapCalibrator, Wavelet};
+use subband::{Coding, Limits, Profile, Scratch, Steps, TapCalibrator, Wavelet};
 use zip::CompressionMethod;
 
 const SHAPE: [usize; 3] = [4, 8, 8];
@@ -44,6 +44,17 @@ fn a_tap_comes_back_with_its_profile_only() {
         let error = folder.fails(1, args);
         assert!(error.contains("x.sbd") && error.contains("profile"), "{error}");
     }
+}
+
+#[test]
+fn steps_are_rounded_and_all_else_kept() {
+    let folder = folder();
+    let said = folder.ok(&["calibrate", "--round-steps", "p.sbp", "-o", "rounded.sbp"]);
+    assert!(said.contains("2 taps") && said.contains("rounded"), "{said}");
+    let before = Profile::from_bytes(&folder.read("p.sbp"), &Limits::default()).unwrap();
+    assert_eq!(folder.read("rounded.sbp"), before.with_rounded_steps().to_bytes());
+    assert_ne!(folder.read("rounded.sbp"), folder.read("p.sbp"));
+    folder.fails(2, &["calibrate", "--round-steps", "p.sbp", "--step-scale", "2", "-o", "no.sbp"]);
 }
 
 #[test]

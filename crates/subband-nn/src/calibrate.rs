@@ -137,7 +137,7 @@ impl CalibrateConfig {
 
     /// The coding of a tap at step scale `k`.
     fn coding(&self, statistics: &TapStatistics, k: f64) -> Coding {
-        Coding::new(self.wavelet, self.levels, Steps::Uniform(statistics.step(k)))
+        Coding::new(self.wavelet, self.levels, Steps::Uniform(statistics.step(k)).rounded())
             .with_rounding(self.rounding)
             .with_reconstruction(self.reconstruction)
             .with_nonnegative(true)
@@ -226,7 +226,7 @@ pub(crate) fn profile_for(
     count::fit_and_count(network, data, codings, Effort::Default, progress)?.into_profile(network)
 }
 
-/// A profile with the codings of `profile`, its steps times `step_factor`, and everything else made anew from `images`
+/// A profile with the codings of `profile`, its steps times `step_factor` and rounded ([`Steps::rounded`]), and everything else made anew from `images`
 /// training images, for efforts up to `effort`.
 ///
 /// # Errors
@@ -253,7 +253,7 @@ pub fn recalibrate(
             )));
         }
         let mut coding = tap.coding().clone();
-        coding.steps = coding.steps.scaled(step_factor);
+        coding.steps = coding.steps.scaled(step_factor).rounded();
         codings.push(TapCoding { name: tap.name().into(), shape: tap.shape(), coding });
     }
     let profile =

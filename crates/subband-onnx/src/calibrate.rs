@@ -134,7 +134,8 @@ pub fn calibrate(
         .zip(&statistics)
         .map(|((tap, &planes), statistics)| {
             let step = config.step_scale * statistics.scale();
-            let coding = Coding::new(config.wavelet, levels_of(config.levels, planes), Steps::Uniform(step as f32))
+            let steps = Steps::Uniform(step as f32).rounded();
+            let coding = Coding::new(config.wavelet, levels_of(config.levels, planes), steps)
                 .with_rounding(config.rounding)
                 .with_reconstruction(config.reconstruction)
                 .with_nonnegative(tap.nonnegative);

@@ -6,9 +6,7 @@ use crate::config::{Config, NonFinite, Target, chunk_channels, validate_rdo};
 use crate::effort::Effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::compress_floats;
-use crate::format::{
-    Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource, chunk_checksum, has_many_lanes,
-};
+use crate::format::{Chunk, ChunkCoder, ChunkGrid, ChunkScratch, EntropyModel, Header, TableSource};
 use crate::kernel::{Isa, survey};
 use crate::parallel::{self, Pool};
 use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
@@ -268,11 +266,9 @@ impl Job<'_> {
             shape: self.tensor.shape().to_vec(),
             channels_per_chunk: self.grid.channels_per_chunk,
             source,
-            many_lanes: payloads.iter().any(|payload| has_many_lanes(payload)),
-            chunk_lengths: payloads.iter().map(Vec::len).collect(),
         };
         let before = out.len();
-        append_stream(&header, payloads, out);
+        header.write_stream(payloads, out);
 
         let error = match self.measure {
             true => Some(self.measure_error(&quantizer, chunks)?.report(self.grid.geometry.values(), header.dtype)),
@@ -482,22 +478,5 @@ impl Job<'_> {
             replaced: chunks.iter().map(|chunk| chunk.replaced).sum(),
             ..Report::of_size(self.tensor.dtype(), values, values - nonzero, bytes)
         }
-    }
-}
-
-/// Header, then each payload with its checksum.
-pub(crate) fn join_stream(header: &Header, payloads: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    append_stream(header, payloads, &mut bytes);
-    bytes
-}
-
-/// As [`join_stream`].
-fn append_stream(header: &Header, payloads: &[Vec<u8>], bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&header.to_bytes());
-    bytes.reserve(payloads.iter().map(|payload| payload.len() + 4).sum());
-    for (number, payload) in payloads.iter().enumerate() {
-        bytes.extend_from_slice(payload);
-        bytes.extend_from_slice(&chunk_checksum(number, payload).to_le_bytes());
     }
 }

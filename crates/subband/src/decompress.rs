@@ -7,7 +7,7 @@ use crate::coding::Coding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::floats::{FloatDecoder, FloatScratch};
 use crate::format::{
-    Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, TableSource, chunk_checksum, has_many_lanes,
+    CHECKSUM_BYTES, Chunk, ChunkCoder, ChunkScratch, EntropyModel, Header, Limits, StoredChunk, TableSource,
 };
 use crate::parallel::{self, Pool};
 use crate::plane::{IndexBlocks, Piece, PlaneBuffers, PlaneQuantizer};
@@ -131,19 +131,18 @@ pub(crate) struct OpenStream<'a> {
     pub coder: ChunkCoder,
     /// For lossless floats, which have neither transform nor indices.
     pub floats: Option<FloatDecoder>,
-    /// Payload and checksum of each chunk.
-    pub chunks: Vec<(&'a [u8], u32)>,
+    /// Chunks, not yet checked.
+    pub chunks: Vec<StoredChunk<'a>>,
     pub header_bytes: usize,
 }
 
 impl<'a> OpenStream<'a> {
     pub fn new(bytes: &'a [u8], options: &DecompressOptions) -> Result<Self> {
-        // 1. Header.
-        let (header, rest) = Header::read_from(bytes, &options.limits)?;
+        // 1. Header, and 3. the chunks that its index tells.
+        let (header, chunks) = Header::read_from(bytes, &options.limits)?;
         // 2. Coding and tables, from the stream or the profile.
         let (coding, model) = coding_and_model(&header, options.profile)?;
-        // 3. Chunk index.
-        let chunks = header.split_chunks(rest)?;
+        let of_chunks: usize = chunks.iter().map(|chunk| chunk.payload.len() + CHECKSUM_BYTES).sum();
         let geometry = header.grid().geometry;
         Ok(OpenStream {
             quantizer: PlaneQuantizer::new(coding, geometry.channels, geometry.height, geometry.width)?,
@@ -152,7 +151,7 @@ impl<'a> OpenStream<'a> {
                 TableSource::Floats(model) => Some(FloatDecoder::new(model.clone(), geometry.height, geometry.width)),
                 _ => None,
             },
-            header_bytes: bytes.len() - rest.len(),
+            header_bytes: bytes.len() - of_chunks,
             chunks,
             header,
         })
@@ -183,14 +182,7 @@ impl<'a> OpenStream<'a> {
 
     /// A chunk and its payload, whose checksum has been checked.
     pub fn payload(&self, number: usize) -> Result<(Chunk, &'a [u8])> {
-        let (payload, checksum) = self.chunks[number];
-        if chunk_checksum(number, payload) != checksum {
-            return Err(Error::corrupt(format!("the checksum of chunk {number} does not match")));
-        }
-        if has_many_lanes(payload) && !self.header.many_lanes {
-            return Err(Error::corrupt(format!("chunk {number} has 64 lanes, in a version before they were there")));
-        }
-        Ok((self.header.grid().chunk(number), payload))
+        Ok((self.header.grid().chunk(number), self.chunks[number].checked(number)?))
     }
 
     /// Checks and decodes the indices of a chunk.

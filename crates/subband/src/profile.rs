@@ -9,8 +9,8 @@ use crate::effort::Effort;
 use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{
-    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, VERSION, VERSION_2, VERSION_3, VERSION_4, VERSION_5,
-    put_f32, put_string, put_varint, read_coding, write_coding,
+    ByteReader, EntropyModel, Limits, PROFILE_MAGIC, PayloadKind, StepForm, VERSION, VERSION_2, VERSION_3, VERSION_4,
+    VERSION_5, put_f32, put_string, put_varint, read_coding, write_coding,
 };
 use crate::mixing::MixingModel;
 use crate::spread::SpreadModel;
@@ -150,7 +150,7 @@ impl TapProfile {
         self.shape.iter().for_each(|&size| put_varint(&mut out, size as u64));
         put_f32(&mut out, self.coding.rounding);
         out.push(self.coding.index_bits);
-        write_coding(&self.coding, &mut out);
+        write_coding(&self.coding, StepForm::Floats, &mut out);
         let mut writer = BitWriter::default();
         self.tables.write_to(&mut writer);
         out.extend_from_slice(writer.finish());
@@ -184,7 +184,7 @@ impl TapProfile {
         limits.check_shape(&shape)?;
         let rounding = reader.f32()?;
         let index_bits = reader.u8()?;
-        let coding = Coding { rounding, index_bits, ..read_coding(&mut reader, shape[0])? };
+        let coding = Coding { rounding, index_bits, ..read_coding(&mut reader, StepForm::Floats, shape[0])? };
         coding.validate(shape[0]).map_err(|error| Error::corrupt(error.to_string()))?;
         if coding.lossless {
             return Err(Error::corrupt(format!("tap '{name}' is lossless: profiles code float maps")));
@@ -277,6 +277,17 @@ impl Profile {
             }
         }
         Ok(Profile { network: network.into(), taps })
+    }
+
+    /// The same profile with rounded steps, [`Steps::rounded`](crate::Steps::rounded), and everything else kept: tables and models
+    /// fit steps that are 0.4% off as well. What was coded against the profile before needs that one.
+    pub fn with_rounded_steps(self) -> Self {
+        let taps = self.taps.into_iter().map(|mut tap| {
+            tap.coding.steps = tap.coding.steps.rounded();
+            tap.hash = tap_hash(&tap.body());
+            tap
+        });
+        Profile { network: self.network, taps: taps.collect() }
     }
 
     /// The network that the profile was made for.

@@ -13,8 +13,10 @@
 //! Everything is kept place by place, in each channel by channel. All that an estimate looks at but the neighbour to the left
 //! and the one above is known before a subband begins, so nearly all of it is long loops over whole rows.
 //!
-//! In small streams a model takes a few bytes: weights and tables that are built in, and an offset for each subband and
-//! channel, which one pass over the indices finds.
+//! In streams a model takes a few bytes: weights and tables that are built in, and offsets by subband and, where they pay, by
+//! channel, once for LL and once for all other subbands, which a few passes over the indices find. Offsets are what a stream must
+//! tell: with those of a profile the built-in weights and tables take 2% more bytes than its own, without offsets of channels in
+//! the details 5%.
 
 mod builtin;
 mod fit;

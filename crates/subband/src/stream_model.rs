@@ -34,13 +34,13 @@ pub(crate) fn choose_model(
     // What the sample takes with a model, for the whole tensor, and the model itself.
     let mut scratch = ChunkScratch::default();
     let mut total = |model: &EntropyModel| {
-        let coder = ChunkCoder::for_encoding(model.clone());
+        let coder = ChunkCoder::for_costs(model.clone());
         let costs = sample.iter().flat_map(|(first, indices)| coder.costs(quantizer, *first, indices, &mut scratch));
         whole(costs.sum::<u64>() >> COST_BITS) + model_bits(model)
     };
     let models = models_for_stream(quantizer, channels, chunks, &sample, &mut SpreadScratch::default());
-    let [plain, by_channel] = models.map(EntropyModel::Spread).map(|model| (total(&model), model));
-    let (least, spread) = if by_channel.0 < plain.0 { by_channel } else { plain };
+    let priced = models.map(EntropyModel::Spread).map(|model| (total(&model), model));
+    let (least, spread) = priced.into_iter().min_by_key(|(bits, _)| *bits).expect("there are models");
     // No tables take less than the entropy of what is counted.
     let counted = CountedTokens::new(quantizer, channels, &sample);
     let bound = whole(counted.histograms.iter().map(Histogram::entropy).sum::<u64>() >> COST_BITS);
@@ -84,7 +84,7 @@ fn model_bits(model: &EntropyModel) -> u128 {
         EntropyModel::OrderZero(tables) => tables.write_to(&mut writer),
         EntropyModel::Activity(model) => model.write_to(&mut writer),
         EntropyModel::Mixing(model) => model.write_to(&mut writer),
-        EntropyModel::Spread(model) => model.write_to(&mut writer),
+        EntropyModel::Spread(model) => model.write_short(&mut writer),
     }
     8 * writer.finish().len() as u128
 }

@@ -1,14 +1,11 @@
 //! One map at a time against a profile: the batch-1 packets that an accelerator or a split network
 //! would send, with everything prepared once.
 
-use crate::compress::join_stream;
 use crate::config::validate_rdo;
 use crate::effort::Effort;
 use crate::entropy::{ContextTables, Histogram};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{
-    ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, has_many_lanes, open_packet, write_packet,
-};
+use crate::format::{ChunkCoder, ChunkScratch, Header, PayloadKind, TableSource, open_packet, write_packet};
 use crate::kernel::{Isa, count_nonzero, count_nonzero_tokens, survey};
 use crate::mask::ChannelMask;
 use crate::mixing::{self, KeptMap, MixingModel};
@@ -220,10 +217,10 @@ impl TapCodec {
             shape: shape.to_vec(),
             channels_per_chunk: *channels,
             source: TableSource::Stream(quantizer.coding.clone(), model),
-            many_lanes: has_many_lanes(&scratch.payload),
-            chunk_lengths: vec![scratch.payload.len()],
         };
-        join_stream(&header, std::slice::from_ref(&scratch.payload))
+        let mut stream = Vec::new();
+        header.write_stream(std::slice::from_ref(&scratch.payload), &mut stream);
+        stream
     }
 }
 

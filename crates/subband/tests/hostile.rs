@@ -24,6 +24,9 @@ fn make_streams() -> Vec<Vec<u8>> {
     let integers: Vec<i16> = floats.iter().map(|v| (v * 900.0) as i16).collect();
     let palette: Vec<f32> = (0..512).map(|i| [0.0, 0.3, -0.3, 0.7][i * i % 11 % 4]).collect();
     let lossless = Config::default().with_target(Target::Lossless).with_channels_per_chunk(2);
+    let own = Steps::PerSubband(vec![0.5, 0.375, 0.3125, 0.4375]);
+    let steps = Config::default().with_wavelet(Wavelet::Haar, 1).with_target(Target::Steps(own));
+    let long = map(4 * 16 * 16);
     vec![
         compress(&view, &Config::default().with_target(Target::Step(0.3)).with_channels_per_chunk(1)).unwrap().bytes,
         compress(&view, &Config::default().with_wavelet(Wavelet::Db2, 2).with_mask(mask)).unwrap().bytes,
@@ -31,7 +34,25 @@ fn make_streams() -> Vec<Vec<u8>> {
         compress(&view, &lossless).unwrap().bytes,
         // A palette, a grid and signs; short enough for a header of one length byte.
         compress(&TensorView::new(&palette, &[64, 4, 2]).unwrap(), &lossless).unwrap().bytes,
+        // Of version 6: one chunk with tables and with a spread model, and several chunks with short steps and one.
+        compress(&TensorView::new(&floats, &[12, 15]).unwrap(), &steps.clone().with_effort(Effort::Fast))
+            .unwrap()
+            .bytes,
+        compress(&TensorView::new(&long, &[4, 16, 16]).unwrap(), &steps).unwrap().bytes,
+        compress(&view, &steps).unwrap().bytes,
     ]
+}
+
+/// The number of streams, and those of them that are of one chunk in version 6.
+const STREAMS: usize = 8;
+const ONE_CHUNK: [usize; 2] = [5, 6];
+
+#[test]
+fn streams_are_of_all_versions() {
+    let versions: Vec<u8> = streams().iter().map(|stream| stream[4]).collect();
+    assert_eq!(versions, [4, 4, 4, 2, 2, 6, 6, 6]);
+    let flags: Vec<u8> = streams()[5..].iter().map(|stream| stream[5]).collect();
+    assert_eq!(flags, [16, 24, 8]);
 }
 
 #[test]
@@ -54,11 +75,13 @@ fn every_bit_flip_is_found() {
             damaged[bit / 8] ^= 1 << (bit % 8);
             let kind = decompress(&damaged, &DecompressOptions::default()).unwrap_err().kind();
             match bit / 8 {
-                // One known version may become another; the checksum tells.
-                4 if (1..=4).contains(&damaged[4]) || damaged[4] == 6 => assert_eq!(kind, ErrorKind::Corrupt),
+                // One known version may become another; the checksum tells, or a length that is none.
+                4 if matches!(damaged[4], 1..=4 | 6) => {
+                    assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Truncated));
+                }
                 4 => assert_eq!(kind, ErrorKind::UnsupportedVersion),
-                // The length of the header may point beyond the end.
-                5 | 6 => assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Truncated)),
+                // Lengths may point beyond the end.
+                5..9 => assert!(matches!(kind, ErrorKind::Corrupt | ErrorKind::Truncated)),
                 byte => assert_eq!(kind, ErrorKind::Corrupt, "byte {byte}"),
             }
         }
@@ -176,17 +199,64 @@ fn limits_hold_before_memory_is_taken() {
     assert_eq!(decompress(&stream, &options).unwrap_err().kind(), ErrorKind::LimitExceeded);
 }
 
+/// Fields of a short header out of range, behind a correct checksum.
+#[test]
+fn forged_short_headers_are_refused() {
+    let original = streams().swap_remove(ONE_CHUNK[0]);
+    let error = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut stream = original.clone();
+        edit(&mut stream);
+        let end = stream.len() - 4;
+        let checksum = crc32(&stream[..end]);
+        stream[end..].copy_from_slice(&checksum.to_le_bytes());
+        decompress(&stream, &DecompressOptions::default()).unwrap_err()
+    };
+    // Magic, version, flags, two lengths; then dtype and rank, the shape, the coding and its steps.
+    let body = 8;
+    assert!(original[6] < 0x80 && original[7] < 0x80, "lengths of one byte");
+    assert_eq!(original[body..body + 3], [0, 12, 15]);
+    let message = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let error = error(edit);
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        error.to_string()
+    };
+    assert!(message(&|stream| stream[5] |= 32).contains("flags"));
+    assert!(message(&|stream| stream[5] |= 4).contains("flags"));
+    assert!(message(&|stream| stream[body] |= 7).contains("dtype code 7"));
+    assert!(message(&|stream| stream[body] = 31 << 3).contains("rank 33"));
+    // No values, and more items than one chunk holds.
+    assert!(message(&|stream| stream[body + 1] = 0).contains("in one chunk"));
+    let items = |stream: &mut Vec<u8>| {
+        stream[body] = 2 << 3;
+        stream.splice(body + 1..body + 1, [2, 1]);
+        stream[6] += 2;
+    };
+    assert!(message(&items).contains("in one chunk"));
+    let steps = body + 5;
+    assert!(message(&|stream| stream[steps] |= 31).contains("bits of mantissa"));
+    // A first place of 0, ten bits above the five of the count, and the next 2 below it.
+    let none =
+        |stream: &mut Vec<u8>| (stream[steps], stream[steps + 1]) = (stream[steps] & 31, stream[steps + 1] & 128);
+    assert_eq!(original[steps] & 31, 2);
+    assert!(message(&none).contains("a step is beyond"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     /// Damage behind correct checksums: fields out of range must be found by the parser itself.
     #[test]
-    fn forged_streams_do_not_panic(which in 0usize..5, edits in prop::collection::vec((any::<u16>(), any::<u8>()), 1..6)) {
+    fn forged_streams_do_not_panic(
+        which in 0..STREAMS, edits in prop::collection::vec((any::<u16>(), any::<u8>()), 1..6),
+    ) {
         let mut stream = streams().swap_remove(which);
-        let header_end = 6 + stream[5] as usize;
-        prop_assume!(stream[5] < 0x80);
+        // The length of the header, and what precedes its body.
+        let at = if stream[4] == 6 { 6 } else { 5 };
+        let length = stream[at] as usize;
+        prop_assume!(length < 0x80);
+        let header_end = if ONE_CHUNK.contains(&which) { stream.len() - 4 } else { at + 1 + length };
         for (position, value) in edits {
-            let position = position as usize % (stream.len() - 6) + 6;
+            let position = position as usize % (stream.len() - at - 1) + at + 1;
             stream[position] = value;
         }
         let checksum = crc32(&stream[..header_end]);

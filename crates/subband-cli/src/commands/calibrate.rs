@@ -33,6 +33,7 @@ Examples:
   subband calibrate --network resnet20 --weights w.safetensors --preset thesis -o thesis.sbp
   subband calibrate --network resnet18 --weights r18.safetensors --data imagenet/train --step-scale 0.5 -o r18.sbp
   subband calibrate --network resnet20 --weights w.safetensors --from-profile r.sbp --effort max -o max.sbp
+  subband calibrate --round-steps r.sbp -o rounded.sbp
   subband calibrate --model net.onnx --data photographs --taps relu --step-scale 0.3 -o net.sbp"
 )]
 pub struct Args {
@@ -88,6 +89,13 @@ pub struct Args {
         "bits", "target_drop", "rounding", "reconstruction", "held_out", "held_out_images"])]
     from_profile: Option<PathBuf>,
 
+    /// Round the steps of this profile and keep all else of it: no network is run. Maps as self-contained streams then take some
+    /// 20 bytes less. Profiles that `calibrate`, `tune` and `retrain` make have rounded steps
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["network", "weights", "data", "model", "taps", "wavelet", "levels",
+        "step_scale", "preset", "bits", "target_drop", "rounding", "reconstruction", "images", "held_out", "held_out_images",
+        "from_profile", "effort"])]
+    round_steps: Option<PathBuf>,
+
     /// The most work of the entropy coder that the profile is made for: default, or max, which trains small networks, half
     /// a minute of a core a tap
     #[arg(long, value_name = "EFFORT", default_value_t)]
@@ -138,6 +146,9 @@ impl RuleArgs {
 }
 
 pub fn run(args: Args, ui: Ui) -> Result<()> {
+    if let Some(given) = &args.round_steps {
+        return run_round_steps(given, &args, ui);
+    }
     if let Some(model) = &args.model {
         return run_onnx(model, &args, ui);
     }
@@ -193,6 +204,14 @@ fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
         args.effort,
         last_line(&made, bytes)
     );
+    if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
+}
+
+fn run_round_steps(given: &Path, args: &Args, ui: Ui) -> Result<()> {
+    let made = super::read_profile(given)?.with_rounded_steps();
+    let (bytes, to_stderr) = write(&made, Output::create(&args.output, args.force)?, args)?;
+    let (network, taps) = (made.network(), made.taps().len());
+    let text = format!("{network}, {taps} taps of {}, steps rounded{}", given.display(), last_line(&made, bytes));
     if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
 }
 

@@ -30,7 +30,7 @@ impl Form {
             None if self.subbands.iter().all(|&factor| factor == 1.0) => Steps::Uniform(allowed(step)),
             None => Steps::PerSubband(row(1.0)),
         };
-        let coding = Coding::new(self.wavelet, self.levels, steps).with_rounding(self.rounding);
+        let coding = Coding::new(self.wavelet, self.levels, steps.rounded()).with_rounding(self.rounding);
         coding.with_diffusion(self.diffusion).with_nonnegative(nonnegative)
     }
 

@@ -94,16 +94,14 @@ fn reassign(
     let chosen: Vec<usize> = active
         .iter()
         .map(|&context| {
-            let counts = &contexts[context].counts[..span];
+            // Most contexts end before the longest: those of fine subbands have a few tokens.
+            let counts = &contexts[context].counts[..contexts[context].span()];
             let bits = |costs: &[u32]| -> u64 {
                 counts.iter().zip(costs).map(|(&count, &cost)| u64::from(count) * u64::from(cost)).sum()
             };
             let best = costs.chunks_exact(span).map(bits).enumerate().min_by_key(|&(_, bits)| bits);
             let (best, _) = best.expect("there is a cluster");
-            moved[best].counts[..span]
-                .iter_mut()
-                .zip(counts)
-                .for_each(|(sum, &count)| *sum = sum.saturating_add(count));
+            moved[best].counts.iter_mut().zip(counts).for_each(|(sum, &count)| *sum = sum.saturating_add(count));
             best
         })
         .collect();
@@ -122,14 +120,19 @@ fn reassign(
 fn merge_pairs(clusters: &mut Vec<Histogram>, limits: ClusterLimits, span: usize) {
     let cost = |(entropy, used)| (entropy + if limits.tables_cost { table_cost(used) } else { 0 }) as i64;
     let alone = |a: &Histogram| cost(entropy_and_used(a.counts[..span].iter().map(|&count| count.into())));
-    let together = |a: &Histogram, b: &Histogram| {
+    // Nothing is beyond the span of either, and most have short ones.
+    let together = |a: &Histogram, b: &Histogram, span: usize| {
         let counts = a.counts[..span].iter().zip(&b.counts[..span]);
         cost(entropy_and_used(counts.map(|(&a, &b)| u64::from(a) + u64::from(b))))
     };
+    let mut spans: Vec<usize> = clusters.iter().map(Histogram::span).collect();
     let mut costs: Vec<i64> = clusters.iter().map(alone).collect();
     // losses[a][b] for b < a: what coding both with one table costs over coding them apart.
     let mut losses: Vec<Vec<i64>> = (0..clusters.len())
-        .map(|a| (0..a).map(|b| together(&clusters[a], &clusters[b]) - costs[a] - costs[b]).collect())
+        .map(|a| {
+            let loss = |b| together(&clusters[a], &clusters[b], spans[a].max(spans[b])) - costs[a] - costs[b];
+            (0..a).map(loss).collect()
+        })
         .collect();
     loop {
         let best = losses
@@ -144,13 +147,16 @@ fn merge_pairs(clusters: &mut Vec<Histogram>, limits: ClusterLimits, span: usize
         costs[b] += costs[a] + loss;
         let gone = clusters.remove(a);
         clusters[b].add(&gone);
+        let gone_span = spans.remove(a);
+        spans[b] = spans[b].max(gone_span);
         costs.remove(a);
         losses.remove(a);
         losses.iter_mut().skip(a).for_each(|row| {
             row.remove(a);
         });
         for other in (0..clusters.len()).filter(|&other| other != b) {
-            let loss = together(&clusters[other], &clusters[b]) - costs[other] - costs[b];
+            let span = spans[other].max(spans[b]);
+            let loss = together(&clusters[other], &clusters[b], span) - costs[other] - costs[b];
             losses[other.max(b)][other.min(b)] = loss;
         }
     }

@@ -5,7 +5,7 @@ use super::model::{CONTEXTS, FloatFormat, FloatModel, FloatParameters};
 use super::palette::{BitsTable, palette_limit};
 use super::survey::{Survey, sample_stride};
 use super::tokens::{RowGrid, SplitChunk, SplitScratch, TokenForms, join_values};
-use crate::compress::{Compressed, join_stream};
+use crate::compress::Compressed;
 use crate::entropy::{ContextTables, Histogram};
 use crate::error::{Error, Result};
 use crate::format::{Chunk, ChunkGrid, Header, TableSource, read_float_payload};
@@ -94,10 +94,9 @@ pub(crate) fn compress_floats(tensor: &TensorView, grid: ChunkGrid) -> Result<Co
         shape: tensor.shape().to_vec(),
         channels_per_chunk: grid.channels_per_chunk,
         source: TableSource::Floats(FloatModel { parameters, tables }),
-        many_lanes: false,
-        chunk_lengths: payloads.iter().map(Vec::len).collect(),
     };
-    let bytes = join_stream(&header, &payloads);
+    let mut bytes = Vec::new();
+    header.write_stream(&payloads, &mut bytes);
     let report = Report::of_size(tensor.dtype(), values, zeros, bytes.len());
     Ok(Compressed { bytes, report })
 }

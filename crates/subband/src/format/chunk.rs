@@ -48,7 +48,8 @@ impl PreparedTables {
         PreparedTables { encode, ..PreparedTables::for_decoding(contexts) }
     }
 
-    fn for_costs(contexts: ContextTables) -> Self {
+    /// For costs only.
+    pub fn for_costs(contexts: ContextTables) -> Self {
         let costs = contexts.tables().iter().map(|table| table.costs()).collect();
         let special = contexts.tables().iter().map(first_special).collect();
         PreparedTables { contexts, costs, encode: Vec::new(), special, decode: DecodeTables::default(), plan: None }

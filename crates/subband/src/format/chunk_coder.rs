@@ -105,10 +105,19 @@ impl ChunkCoder {
         }
     }
 
+    /// For costs only.
+    pub fn for_costs(model: EntropyModel) -> Self {
+        match model {
+            EntropyModel::OrderZero(tables) => ChunkCoder::OrderZero(PreparedTables::for_costs(tables)),
+            model => Self::for_decoding(model),
+        }
+    }
+
     /// For decoding and costs only: encoding tables are left out.
     pub fn for_decoding(model: EntropyModel) -> Self {
         match model {
             EntropyModel::OrderZero(tables) => ChunkCoder::OrderZero(PreparedTables::for_decoding(tables)),
+            EntropyModel::Spread(model) => ChunkCoder::Spread(PreparedSpread::for_decoding(model)),
             model => Self::new(model),
         }
     }

@@ -1,6 +1,7 @@
 //! The part of a coding that the decoder needs (FORMAT.md, "Coding").
 
 use super::bytes::{ByteReader, put_f32, put_varint};
+use super::short_steps::{read_steps, write_steps};
 use crate::coding::Coding;
 use crate::entropy::{BitReader, BitWriter, bits_for};
 use crate::error::{Error, Result};
@@ -18,8 +19,17 @@ const UNIFORM: u8 = 0;
 const PER_SUBBAND: u8 = 1;
 const PER_CHANNEL: u8 = 2;
 
+/// How steps are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepForm {
+    /// Each as a float: profiles, and streams before version 6.
+    Floats,
+    /// Terse: streams since version 6.
+    Short,
+}
+
 /// Appends wavelet, levels, steps, mask and reconstruction; not what only the encoder uses.
-pub(crate) fn write_coding(coding: &Coding, out: &mut Vec<u8>) {
+pub(crate) fn write_coding(coding: &Coding, form: StepForm, out: &mut Vec<u8>) {
     let wavelet = Wavelet::ALL.iter().position(|&w| w == coding.wavelet).expect("all are listed") as u8;
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     out.push(
@@ -30,10 +40,10 @@ pub(crate) fn write_coding(coding: &Coding, out: &mut Vec<u8>) {
             | flag(coding.lossless, LOSSLESS)
             | flag(coding.reconstruction != 0.0, SHIFT),
     );
-    let (mode, steps) = match &coding.steps {
-        Steps::Uniform(step) => (UNIFORM, vec![*step]),
-        Steps::PerSubband(steps) => (PER_SUBBAND, steps.clone()),
-        Steps::PerChannel(rows) => (PER_CHANNEL, rows.concat()),
+    let mode = match &coding.steps {
+        Steps::Uniform(_) => UNIFORM,
+        Steps::PerSubband(_) => PER_SUBBAND,
+        Steps::PerChannel(_) => PER_CHANNEL,
     };
     out.push(coding.levels | mode << 4);
     if let Some(scale) = coding.prescale {
@@ -43,7 +53,11 @@ pub(crate) fn write_coding(coding: &Coding, out: &mut Vec<u8>) {
         put_f32(out, coding.reconstruction);
     }
     if !coding.lossless {
-        steps.into_iter().for_each(|step| put_f32(out, step));
+        let steps = coding.steps.all();
+        match form {
+            StepForm::Floats => steps.iter().for_each(|&step| put_f32(out, step)),
+            StepForm::Short => write_steps(&steps, subband_count(coding.levels), out),
+        }
     }
     if let Some(mask) = &coding.mask {
         write_mask(mask, out);
@@ -51,7 +65,7 @@ pub(crate) fn write_coding(coding: &Coding, out: &mut Vec<u8>) {
 }
 
 /// Reads and validates a coding for a tensor of `channels` channels.
-pub(crate) fn read_coding(reader: &mut ByteReader, channels: usize) -> Result<Coding> {
+pub(crate) fn read_coding(reader: &mut ByteReader, form: StepForm, channels: usize) -> Result<Coding> {
     let flags = reader.u8()?;
     let wavelet = Wavelet::ALL
         .get((flags & 7) as usize)
@@ -64,12 +78,18 @@ pub(crate) fn read_coding(reader: &mut ByteReader, channels: usize) -> Result<Co
     let reconstruction = if flags & SHIFT != 0 { reader.f32()? } else { 0.0 };
     let lossless = flags & LOSSLESS != 0;
     let subbands = subband_count(levels);
-    let mut row = |count: usize| (0..count).map(|_| reader.f32()).collect::<Result<Vec<f32>>>();
+    let mut read = |count: usize| match form {
+        StepForm::Floats => (0..count).map(|_| reader.f32()).collect::<Result<Vec<f32>>>(),
+        StepForm::Short => read_steps(reader, count, subbands),
+    };
     let steps = match mode {
         UNIFORM if lossless => Steps::Uniform(1.0),
-        UNIFORM => Steps::Uniform(row(1)?[0]),
-        PER_SUBBAND if !lossless => Steps::PerSubband(row(subbands)?),
-        PER_CHANNEL if !lossless => Steps::PerChannel((0..channels).map(|_| row(subbands)).collect::<Result<_>>()?),
+        UNIFORM => Steps::Uniform(read(1)?[0]),
+        PER_SUBBAND if !lossless => Steps::PerSubband(read(subbands)?),
+        PER_CHANNEL if !lossless => {
+            let steps = if channels > 0 { read(channels.saturating_mul(subbands))? } else { Vec::new() };
+            Steps::PerChannel(steps.chunks(subbands).map(<[f32]>::to_vec).collect())
+        }
         _ => return Err(Error::corrupt(format!("unknown step mode {mode}"))),
     };
     let mask = if flags & MASK != 0 { Some(read_mask(reader, levels, channels)?) } else { None };
@@ -142,13 +162,15 @@ mod tests {
                 .with_nonnegative(true),
             Coding::new(Wavelet::Cdf97, 2, Steps::PerChannel(rows)),
         ] {
-            let mut out = Vec::new();
-            write_coding(&coding, &mut out);
-            let mut reader = ByteReader::new(&out, "coding");
-            assert_eq!(read_coding(&mut reader, 3).unwrap(), coding);
-            reader.finish().unwrap();
-            for end in 0..out.len() {
-                assert!(read_coding(&mut ByteReader::new(&out[..end], "coding"), 3).is_err());
+            for form in [StepForm::Floats, StepForm::Short] {
+                let mut out = Vec::new();
+                write_coding(&coding, form, &mut out);
+                let mut reader = ByteReader::new(&out, "coding");
+                assert_eq!(read_coding(&mut reader, form, 3).unwrap(), coding);
+                reader.finish().unwrap();
+                for end in 0..out.len() {
+                    assert!(read_coding(&mut ByteReader::new(&out[..end], "coding"), form, 3).is_err());
+                }
             }
         }
     }

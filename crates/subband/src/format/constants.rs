@@ -9,9 +9,9 @@ pub(crate) const VERSION_2: u8 = 2;
 pub(crate) const VERSION_3: u8 = 3;
 /// Version of those with spread models or payloads.
 pub(crate) const VERSION_4: u8 = 4;
-/// Version of profiles with a tap whose encoder passes rounding errors on, which streams never have.
+/// Version of profiles with a tap whose encoder passes rounding errors on, and the newest of profiles.
 pub(crate) const VERSION_5: u8 = 5;
-/// Version of streams with chunk payloads of 64 lanes, and the newest that this library knows.
+/// Version of streams of one chunk, with short steps, or with chunk payloads of 64 lanes.
 pub(crate) const VERSION_6: u8 = 6;
 
 /// First bytes of a stream.

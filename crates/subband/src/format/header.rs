@@ -3,27 +3,21 @@
 
 use super::bytes::{ByteReader, put_varint};
 use super::chunk_coder::{EntropyModel, PayloadKind};
-use super::coding::{read_coding, write_coding};
-use super::constants::{MAX_RANK, STREAM_MAGIC, VERSION, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6};
+use super::coding::{StepForm, read_coding, write_coding};
+use super::constants::{STREAM_MAGIC, VERSION, VERSION_2, VERSION_3, VERSION_4, VERSION_6};
 use super::float_model::{read_float_model, write_float_model};
 use super::limits::Limits;
+use super::opening::{ACTIVITY, DTYPE_BITS, FROM_PROFILE, MIXING, ONE_CHUNK, Opening, Rest, SPREAD};
+use super::payload::has_many_lanes;
 use crate::coding::Coding;
 use crate::entropy::{ActivityModel, BitReader, BitWriter, ContextTables};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::floats::{FloatFormat, FloatModel};
 use crate::profile::TapHash;
+use crate::quantize::Steps;
 use crate::spread::SpreadModel;
 use crate::tensor::{DType, Geometry};
 use crate::wavelet::{Wavelet, subband_count};
-
-/// Bit of the flags: the coding is in a profile.
-const FROM_PROFILE: u8 = 1;
-/// Bit of the flags: payloads are coded with an activity model.
-const ACTIVITY: u8 = 2;
-/// Bit of the flags: payloads are coded with the mixing model of a profile.
-const MIXING: u8 = 4;
-/// Bit of the flags: payloads are coded with a spread model.
-const SPREAD: u8 = 8;
 
 /// Where coding and tables come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,97 +83,6 @@ impl ChunkGrid {
     }
 }
 
-/// The first fields of a header, and readers of what follows them.
-struct Opening<'a> {
-    version: u8,
-    flags: u8,
-    dtype: DType,
-    shape: Vec<usize>,
-    channels_per_chunk: usize,
-    /// The rest of the header.
-    body: ByteReader<'a>,
-    /// What follows the header.
-    rest: &'a [u8],
-}
-
-impl<'a> Opening<'a> {
-    /// The checksum is checked before the fields are read, so a flipped bit is told apart from a field out of range.
-    fn read_from(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
-        let mut outer = ByteReader::new(bytes, "stream header");
-        if bytes.len() >= 4 && bytes[..4] != STREAM_MAGIC {
-            return Err(Error::corrupt("this is no Subband stream: the first four bytes are wrong"));
-        }
-        outer.take(4)?;
-        let version = outer.u8()?;
-        if !(VERSION..=VERSION_6).contains(&version) || version == VERSION_5 {
-            return Err(Error::new(
-                ErrorKind::UnsupportedVersion,
-                format!(
-                    "the stream has format version {version}: this library reads {VERSION} to {VERSION_4} and {VERSION_6}"
-                ),
-            ));
-        }
-        let length = outer.varint()?;
-        let body = outer.take(length)?;
-        let covered = bytes.len() - outer.rest().len();
-        if outer.u32()? != crc32fast::hash(&bytes[..covered]) {
-            return Err(Error::corrupt("the checksum of the stream header does not match"));
-        }
-
-        let mut reader = ByteReader::new(body, "stream header");
-        let flags = reader.u8()?;
-        let known = match version {
-            VERSION => FROM_PROFILE,
-            VERSION_2 => FROM_PROFILE | ACTIVITY,
-            VERSION_3 => FROM_PROFILE | ACTIVITY | MIXING,
-            _ => FROM_PROFILE | ACTIVITY | MIXING | SPREAD,
-        };
-        let kinds = flags & !FROM_PROFILE;
-        if flags & !known != 0 || kinds.count_ones() > 1 || flags == MIXING {
-            return Err(Error::corrupt(format!("unknown stream flags {flags:#x}")));
-        }
-        let code = reader.u8()?;
-        let dtype = DType::ALL.get(code as usize).copied();
-        let dtype = dtype.ok_or_else(|| Error::corrupt(format!("unknown dtype code {code}")))?;
-        let rank = reader.u8()? as usize;
-        if !(2..=MAX_RANK).contains(&rank) {
-            return Err(Error::corrupt(format!("the stream has rank {rank}: allowed are 2 to {MAX_RANK}")));
-        }
-        let shape = (0..rank).map(|_| reader.varint()).collect::<Result<Vec<_>>>()?;
-        limits.check_shape(&shape)?;
-        let channels_per_chunk = reader.varint()?;
-        let geometry = Geometry::of(&shape);
-        if channels_per_chunk == 0 || channels_per_chunk > geometry.channels.max(1) {
-            return Err(Error::corrupt(format!("a chunk of {channels_per_chunk} channels of {}", geometry.channels)));
-        }
-        Ok(Opening { version, flags, dtype, shape, channels_per_chunk, body: reader, rest: outer.rest() })
-    }
-}
-
-/// What can be told of a stream from its first bytes, without its tables and its profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StreamShape {
-    /// Element type of the tensor.
-    pub dtype: DType,
-    /// Shape of the tensor, rank 2 or more.
-    pub shape: Vec<usize>,
-    /// Whether the tensor's profile is needed to decode it.
-    pub from_profile: bool,
-    /// Number of independently decodable chunks.
-    pub chunks: usize,
-}
-
-/// Reads what a stream holds, at the cost of its header's checksum.
-///
-/// # Errors
-/// `Truncated`, `Corrupt`, `UnsupportedVersion` and `LimitExceeded`, as far as the header shows.
-pub fn shape_of(bytes: &[u8], limits: &Limits) -> Result<StreamShape> {
-    let Opening { flags, dtype, shape, channels_per_chunk, .. } = Opening::read_from(bytes, limits)?;
-    let chunks = ChunkGrid { geometry: Geometry::of(&shape), channels_per_chunk }.len();
-    Ok(StreamShape { dtype, shape, from_profile: flags & FROM_PROFILE != 0, chunks })
-}
-
 /// A parsed or to-be-written stream header.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Header {
@@ -187,38 +90,122 @@ pub(crate) struct Header {
     pub shape: Vec<usize>,
     pub channels_per_chunk: usize,
     pub source: TableSource,
-    /// Whether chunk payloads may have 64 lanes. Since version 6.
-    pub many_lanes: bool,
-    /// Payload bytes of each chunk.
-    pub chunk_lengths: Vec<usize>,
 }
+
+/// A chunk as it lies in a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredChunk<'a> {
+    pub payload: &'a [u8],
+    /// That of the stream.
+    version: u8,
+    /// None where the payload was checked with the header.
+    checksum: Option<u32>,
+}
+
+impl<'a> StoredChunk<'a> {
+    /// The payload of chunk `number`, checked.
+    pub fn checked(&self, number: usize) -> Result<&'a [u8]> {
+        let StoredChunk { payload, version, checksum } = *self;
+        if checksum.is_some_and(|checksum| checksum != chunk_checksum(number, payload)) {
+            return Err(Error::corrupt(format!("the checksum of chunk {number} does not match")));
+        }
+        if version < VERSION_6 && has_many_lanes(payload) {
+            return Err(Error::corrupt(format!("chunk {number} has 64 lanes in version {version}")));
+        }
+        Ok(payload)
+    }
+}
+
+/// Bytes of a checksum.
+pub(crate) const CHECKSUM_BYTES: usize = 4;
 
 impl Header {
     pub fn grid(&self) -> ChunkGrid {
         ChunkGrid { geometry: Geometry::of(&self.shape), channels_per_chunk: self.channels_per_chunk }
     }
 
-    /// The header with magic, length and checksum.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut body = Vec::new();
-        let (flags, mut version) = self.source.flags();
-        if self.many_lanes {
-            version = VERSION_6;
+    /// Appends a whole stream: header, then the payloads of all chunks with their checksums.
+    pub fn write_stream(&self, payloads: &[Vec<u8>], out: &mut Vec<u8>) {
+        debug_assert_eq!(self.grid().len(), payloads.len());
+        let start = out.len();
+        let (flags, version) = self.source.flags();
+        out.extend_from_slice(&STREAM_MAGIC);
+        let version = self.version(version, payloads);
+        if let ([payload], VERSION_6) = (payloads, version) {
+            // One checksum for all.
+            let body = self.body(flags, VERSION_6, &[]);
+            out.extend_from_slice(&[VERSION_6, flags | ONE_CHUNK]);
+            put_varint(out, body.len() as u64);
+            put_varint(out, payload.len() as u64);
+            out.extend_from_slice(&body);
+            out.extend_from_slice(payload);
+            put_checksum(start, out);
+            return;
         }
-        body.push(flags);
-        body.push(DType::ALL.iter().position(|&d| d == self.dtype).expect("all are listed") as u8);
-        body.push(self.shape.len() as u8);
+        let body = self.body(flags, version, payloads);
+        out.push(version);
+        if version >= VERSION_6 {
+            out.push(flags);
+        }
+        put_varint(out, body.len() as u64);
+        out.extend_from_slice(&body);
+        put_checksum(start, out);
+        out.reserve(payloads.iter().map(|payload| payload.len() + CHECKSUM_BYTES).sum());
+        for (number, payload) in payloads.iter().enumerate() {
+            out.extend_from_slice(payload);
+            out.extend_from_slice(&chunk_checksum(number, payload).to_le_bytes());
+        }
+    }
+
+    /// The version of the stream, at least `lowest`.
+    fn version(&self, lowest: u8, payloads: &[Vec<u8>]) -> u8 {
+        let (can_be_short, needs_short) = match &self.source {
+            TableSource::Stream(_, EntropyModel::Spread(model)) => (model.is_short(), model.has_offsets_of_details()),
+            _ => (true, false),
+        };
+        let needed = needs_short || payloads.iter().any(|payload| has_many_lanes(payload));
+        match can_be_short && (needed || self.grid().len() == 1 || self.has_shorter_steps()) {
+            true => VERSION_6,
+            false => lowest,
+        }
+    }
+
+    /// Whether there are several steps that take fewer bytes short; one is not worth another version.
+    fn has_shorter_steps(&self) -> bool {
+        let TableSource::Stream(coding, _) = &self.source else { return false };
+        let bytes = |form: StepForm| {
+            let mut out = Vec::new();
+            write_coding(coding, form, &mut out);
+            out.len()
+        };
+        !matches!(coding.steps, Steps::Uniform(_)) && bytes(StepForm::Short) < bytes(StepForm::Floats)
+    }
+
+    /// The header without magic, version, length and checksum, and without what precedes the length in version 6.
+    fn body(&self, flags: u8, version: u8, payloads: &[Vec<u8>]) -> Vec<u8> {
+        let mut body = Vec::new();
+        let dtype = DType::ALL.iter().position(|&d| d == self.dtype).expect("all are listed") as u8;
+        let rank = self.shape.len() as u8;
+        let form = if version >= VERSION_6 { StepForm::Short } else { StepForm::Floats };
+        match form {
+            StepForm::Short => body.push(dtype | (rank - 2) << DTYPE_BITS.count_ones()),
+            StepForm::Floats => body.extend_from_slice(&[flags, dtype, rank]),
+        }
         self.shape.iter().for_each(|&size| put_varint(&mut body, size as u64));
-        put_varint(&mut body, self.channels_per_chunk as u64);
+        let one_chunk = version >= VERSION_6 && self.grid().len() == 1;
+        if !one_chunk {
+            put_varint(&mut body, self.channels_per_chunk as u64);
+        }
         match &self.source {
             TableSource::Profile(hash, _) => body.extend_from_slice(&hash.0),
             TableSource::Stream(coding, model) => {
-                write_coding(coding, &mut body);
+                write_coding(coding, form, &mut body);
                 if self.grid().len() > 0 {
                     let mut writer = BitWriter::default();
                     match model {
                         EntropyModel::OrderZero(tables) => tables.write_to(&mut writer),
                         EntropyModel::Activity(model) => model.write_to(&mut writer),
+                        EntropyModel::Spread(model) if version >= VERSION_6 => model.write_short(&mut writer),
                         EntropyModel::Spread(model) => model.write_to(&mut writer),
                         EntropyModel::Mixing(_) => unreachable!("only profiles have mixing models"),
                     }
@@ -226,31 +213,27 @@ impl Header {
                 }
             }
             TableSource::Floats(model) => {
-                write_coding(&Coding::lossless(Wavelet::None, 0), &mut body);
+                write_coding(&Coding::lossless(Wavelet::None, 0), form, &mut body);
                 if self.grid().len() > 0 {
                     let format = FloatFormat::of(self.dtype).expect("the dtype is a float");
                     write_float_model(format, model, &mut body);
                 }
             }
         }
-        self.chunk_lengths.iter().for_each(|&length| put_varint(&mut body, length as u64));
-
-        let mut bytes = Vec::with_capacity(body.len() + 16);
-        bytes.extend_from_slice(&STREAM_MAGIC);
-        bytes.push(version);
-        put_varint(&mut bytes, body.len() as u64);
-        bytes.extend_from_slice(&body);
-        let checksum = crc32fast::hash(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
-        bytes
+        if !one_chunk {
+            payloads.iter().for_each(|payload| put_varint(&mut body, payload.len() as u64));
+        }
+        body
     }
 
-    /// Parses the header of a stream and returns it with the bytes that follow it.
-    pub fn read_from<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, &'a [u8])> {
+    /// Parses the header of a stream and cuts what follows it into chunks, not yet checked. Errors: among others too few or too many
+    /// bytes.
+    pub fn read_from<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Vec<StoredChunk<'a>>)> {
         let Opening { version, flags, dtype, shape, channels_per_chunk, body: mut reader, rest } =
             Opening::read_from(bytes, limits)?;
         let geometry = Geometry::of(&shape);
         let grid = ChunkGrid { geometry, channels_per_chunk };
+        let form = if version >= VERSION_6 { StepForm::Short } else { StepForm::Floats };
 
         let source = if flags & FROM_PROFILE != 0 {
             let kind = match flags & !FROM_PROFILE {
@@ -261,7 +244,7 @@ impl Header {
             };
             TableSource::Profile(TapHash(reader.tag()?), kind)
         } else {
-            let coding = read_coding(&mut reader, geometry.channels)?;
+            let coding = read_coding(&mut reader, form, geometry.channels)?;
             match FloatFormat::of(dtype).filter(|_| coding.lossless) {
                 Some(_) if version < VERSION_2 || flags != 0 || coding != Coding::lossless(Wavelet::None, 0) => {
                     return Err(Error::corrupt(format!("a lossless stream of dtype {dtype} in version {version}")));
@@ -273,6 +256,9 @@ impl Header {
                     let mut bits = BitReader::new(reader.rest());
                     let model = match flags {
                         0 => EntropyModel::OrderZero(ContextTables::read_from(&mut bits, subbands, channels)?),
+                        SPREAD if version >= VERSION_6 => {
+                            EntropyModel::Spread(SpreadModel::read_short(&mut bits, subbands, channels)?)
+                        }
                         SPREAD => EntropyModel::Spread(SpreadModel::read_from(&mut bits, subbands, channels)?),
                         _ => EntropyModel::Activity(ActivityModel::read_from(&mut bits, subbands, channels)?),
                     };
@@ -281,30 +267,39 @@ impl Header {
                 }
             }
         };
-        let mut chunk_lengths = Vec::new();
-        for _ in 0..grid.len() {
-            chunk_lengths.push(reader.varint()?);
-        }
+        let chunks = match rest {
+            Rest::Payload(payload) => vec![StoredChunk { payload, version, checksum: None }],
+            Rest::Chunks(rest) => {
+                let mut lengths = Vec::new();
+                for _ in 0..grid.len() {
+                    lengths.push(reader.varint()?);
+                }
+                split_chunks(&lengths, version, rest)?
+            }
+        };
         reader.finish()?;
-        let many_lanes = version >= VERSION_6;
-        Ok((Header { dtype, shape, channels_per_chunk, source, many_lanes, chunk_lengths }, rest))
-    }
-
-    /// Cuts the bytes after the header into the payloads of the chunks with their checksums, not yet
-    /// checked. Errors: too few or too many bytes.
-    pub fn split_chunks<'a>(&self, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], u32)>> {
-        let mut reader = ByteReader::new(bytes, "chunks of the stream");
-        let mut chunks = Vec::with_capacity(self.chunk_lengths.len());
-        for &length in &self.chunk_lengths {
-            chunks.push((reader.take(length)?, reader.u32()?));
-        }
-        reader.finish()?;
-        Ok(chunks)
+        Ok((Header { dtype, shape, channels_per_chunk, source }, chunks))
     }
 }
 
+fn split_chunks<'a>(lengths: &[usize], version: u8, bytes: &'a [u8]) -> Result<Vec<StoredChunk<'a>>> {
+    let mut reader = ByteReader::new(bytes, "chunks of the stream");
+    let mut chunks = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        chunks.push(StoredChunk { payload: reader.take(length)?, version, checksum: Some(reader.u32()?) });
+    }
+    reader.finish()?;
+    Ok(chunks)
+}
+
+/// Appends the checksum of everything from `start` on.
+fn put_checksum(start: usize, out: &mut Vec<u8>) {
+    let checksum = crc32fast::hash(&out[start..]);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
 /// Checksum of a chunk: of its number, so that chunks cannot change places, and its payload.
-pub(crate) fn chunk_checksum(number: usize, payload: &[u8]) -> u32 {
+fn chunk_checksum(number: usize, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&(number as u64).to_le_bytes());
     hasher.update(payload);

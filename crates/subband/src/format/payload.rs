@@ -38,7 +38,7 @@ impl<'a> PayloadParts<'a> {
 }
 
 /// Whether a chunk payload has more lanes than those before version 6.
-pub(crate) fn has_many_lanes(payload: &[u8]) -> bool {
+pub(super) fn has_many_lanes(payload: &[u8]) -> bool {
     payload.first().is_some_and(|mode| u32::from(mode & LANE_BITS) > OTHERS_MAX_LANE_BITS)
 }
 

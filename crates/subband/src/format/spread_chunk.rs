@@ -1,6 +1,6 @@
 //! The payload of a chunk coded with a spread model (FORMAT.md, "Spread payload").
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::payload::{PayloadParts, begin_payload};
 use crate::entropy::{
@@ -33,49 +33,63 @@ pub(crate) struct PreparedSpread {
     bins: Vec<[(u16, u8); BINS]>,
     /// By subband but LL and bin of the slope: the share of signs as foretold.
     signs: Vec<[u16; SIGN_BINS]>,
-    /// The tables as decoding looks them up.
-    class_shares: Vec<ClassShares>,
-    /// What each class costs in each table, in units of 2^-16 bits.
-    costs: Vec<[u32; CLASSES]>,
+    tables: Arc<PreparedClasses>,
     /// Classes of each table, then for each subband but LL and each bin of the slope: a sign as foretold, and one that is not.
+    /// None of them where there is no encoding.
     symbols: EncodeSymbols,
     /// What those cost, in the same order, in units of 2^-16 bits.
     sign_costs: Vec<[u32; 2]>,
 }
 
-/// What coding and costs look up of classes.
-#[derive(Clone)]
-struct ClassSymbols {
-    symbols: EncodeSymbols,
-    class_shares: Vec<ClassShares>,
+/// What decoding and costs look up of classes, by table.
+#[derive(Debug)]
+struct PreparedClasses {
+    shares: Vec<ClassShares>,
+    /// What each class costs, in units of 2^-16 bits.
     costs: Vec<[u32; CLASSES]>,
 }
 
 /// Of the built-in tables, which most streams use: preparing them takes longer than coding a small map.
-static BUILT_IN: LazyLock<ClassSymbols> = LazyLock::new(|| ClassSymbols::new(built_in_tables()));
+static BUILT_IN: LazyLock<Arc<PreparedClasses>> = LazyLock::new(|| Arc::new(PreparedClasses::new(built_in_tables())));
+/// Those tables for encoding.
+static BUILT_IN_SYMBOLS: LazyLock<EncodeSymbols> = LazyLock::new(|| symbols_of(built_in_tables()));
 
-impl ClassSymbols {
+impl PreparedClasses {
     fn new(tables: &[MagnitudeTable]) -> Self {
-        let mut symbols = EncodeSymbols::default();
-        for table in tables {
-            (0..CLASSES as u8).for_each(|class| symbols.push(table.frequency(class), table.start(class)));
-        }
-        let class_shares = tables.iter().map(ClassShares::new).collect();
-        ClassSymbols { symbols, class_shares, costs: tables.iter().map(MagnitudeTable::costs).collect() }
+        let shares = tables.iter().map(ClassShares::new).collect();
+        PreparedClasses { shares, costs: tables.iter().map(MagnitudeTable::costs).collect() }
     }
+}
+
+fn symbols_of(tables: &[MagnitudeTable]) -> EncodeSymbols {
+    let mut symbols = EncodeSymbols::default();
+    for table in tables {
+        (0..CLASSES as u8).for_each(|class| symbols.push(table.frequency(class), table.start(class)));
+    }
+    symbols
 }
 
 impl PreparedSpread {
     pub fn new(model: SpreadModel) -> Self {
+        let mut symbols =
+            if model.has_built_in_tables() { BUILT_IN_SYMBOLS.clone() } else { symbols_of(model.tables()) };
+        for share in (1..model.subbands()).flat_map(|subband| model.signs(subband)) {
+            let share = share_of(*share);
+            symbols.push(share, 0);
+            symbols.push((1 << MAGNITUDE_SCALE_BITS) - share, share);
+        }
+        PreparedSpread { symbols, ..Self::for_decoding(model) }
+    }
+
+    /// For decoding and costs only: what encoding looks up is left out.
+    pub fn for_decoding(model: SpreadModel) -> Self {
         let tables = model.tables();
-        let ClassSymbols { mut symbols, class_shares, costs } =
-            if model.has_built_in_tables() { BUILT_IN.clone() } else { ClassSymbols::new(tables) };
+        let prepared =
+            if model.has_built_in_tables() { BUILT_IN.clone() } else { Arc::new(PreparedClasses::new(tables)) };
         let mut sign_costs = Vec::new();
         for subband in 1..model.subbands() {
             for &share in model.signs(subband) {
                 let share = share_of(share);
-                symbols.push(share, 0);
-                symbols.push((1 << MAGNITUDE_SCALE_BITS) - share, share);
                 let cost =
                     |share: u32| ((u64::from(MAGNITUDE_SCALE_BITS) << COST_BITS) - log2(u64::from(share))) as u32;
                 sign_costs.push([cost(share), cost((1 << MAGNITUDE_SCALE_BITS) - share)]);
@@ -88,7 +102,7 @@ impl PreparedSpread {
         let bins = (0..model.subbands()).map(|subband| std::array::from_fn(|at| bin(subband, at))).collect();
         let signs =
             (1..model.subbands()).map(|subband| model.signs(subband).map(|share| share_of(share) as u16)).collect();
-        PreparedSpread { bins, signs, class_shares, costs, symbols, sign_costs, model }
+        PreparedSpread { bins, signs, tables: prepared, symbols: EncodeSymbols::default(), sign_costs, model }
     }
 
     /// What a magnitude costs in a table, in units of 2^-16 bits, raw bits included, the sign not.
@@ -96,7 +110,7 @@ impl PreparedSpread {
     fn cost(&self, table: u8, magnitude: u32) -> u64 {
         let class = class(magnitude);
         let raw = if magnitude > 0 { rest_bits(magnitude, class) } else { 0 };
-        u64::from(self.costs[usize::from(table)][usize::from(class)]) + (u64::from(raw) << COST_BITS)
+        u64::from(self.tables.costs[usize::from(table)][usize::from(class)]) + (u64::from(raw) << COST_BITS)
     }
 
     /// Number of the sign as foretold among signs of all contexts.
@@ -151,7 +165,7 @@ pub(crate) fn encode_spread_chunk(
     let signed = indices.has_negative_approximation(&quantizer.layout);
     let nonzero = count_nonzero(isa, values) as u64;
     let lane_bits = (nonzero * BITS_A_NONZERO / BITS_A_LANE).checked_ilog2().unwrap_or(0).min(MOST_LANE_BITS);
-    let first_sign = prepared.costs.len() * CLASSES;
+    let first_sign = prepared.tables.costs.len() * CLASSES;
     walk_of(quantizer, prepared, first_channel, channels).each_row(walk, |row| {
         let sign = |subband| (first_sign + 2 * PreparedSpread::sign_number(subband, 0)) as u32;
         let signs = signs_of(row.subband, signed, sign);
@@ -210,7 +224,7 @@ impl Decoding<'_> {
         values: &mut [i32],
     ) -> Result<()> {
         let Decoding { walk, prepared, signed, raw } = self;
-        let (isa, tables) = (Isa::current(), &prepared.class_shares[..]);
+        let (isa, tables) = (Isa::current(), &prepared.tables.shares[..]);
         let mut raw_reader = BitReader::new(raw);
         // Nearly all are, and then nothing is stored; what is dropped is not visited.
         values.fill(0);
@@ -302,16 +316,16 @@ mod tests {
     use crate::spread::{KeptMaps, SpreadCounts, models_for_stream};
     use proptest::prelude::*;
 
-    /// A model fitted to the indices as to maps of a tap, and the two of a stream.
-    fn models(quantizer: &PlaneQuantizer, channels: usize, indices: &IndexBlocks) -> [SpreadModel; 3] {
+    /// A model fitted to the indices as to maps of a tap, and those of a stream.
+    fn models(quantizer: &PlaneQuantizer, channels: usize, indices: &IndexBlocks) -> [SpreadModel; 4] {
         let mut scratch = SpreadScratch::default();
         let mut kept = KeptMaps::default();
         kept.observe(indices);
         let mut counts = SpreadCounts::fit(quantizer, channels, &kept);
         counts.count(quantizer, channels, indices, &mut scratch);
-        let [plain, by_channel] =
+        let [plain, by_channel, by_detail] =
             models_for_stream(quantizer, channels, &[(0, indices)], &[(0, indices)], &mut scratch);
-        [counts.finish(), plain, by_channel]
+        [counts.finish(), plain, by_channel, by_detail]
     }
 
     fn encode(quantizer: &PlaneQuantizer, prepared: &PreparedSpread, indices: &IndexBlocks) -> Vec<u8> {
@@ -336,16 +350,29 @@ mod tests {
     fn models_come_back() {
         let quantizer = quantizer([5, 9, 7], 2, true);
         for model in models(&quantizer, 5, &indices(&quantizer, 5, 3, 1000)) {
-            let mut writer = BitWriter::default();
-            model.write_to(&mut writer);
-            let bytes = writer.finish().to_vec();
-            let mut reader = BitReader::new(&bytes);
-            assert_eq!(SpreadModel::read_from(&mut reader, 7, 5).unwrap(), model);
-            assert_eq!(reader.finish().unwrap(), bytes.len());
-            for end in 0..bytes.len() {
-                let cut = SpreadModel::read_from(&mut BitReader::new(&bytes[..end]), 7, 5);
-                // The last bits may be padding.
-                assert!(cut.is_err() || end + 1 == bytes.len(), "{end}");
+            for short in [false, true] {
+                if if short { !model.is_short() } else { model.has_offsets_of_details() } {
+                    continue;
+                }
+                let read = |reader: &mut BitReader| match short {
+                    true => SpreadModel::read_short(reader, 7, 5),
+                    false => SpreadModel::read_from(reader, 7, 5),
+                };
+                let mut writer = BitWriter::default();
+                if short {
+                    model.write_short(&mut writer)
+                } else {
+                    model.write_to(&mut writer)
+                }
+                let bytes = writer.finish().to_vec();
+                let mut reader = BitReader::new(&bytes);
+                assert_eq!(read(&mut reader).unwrap(), model);
+                assert_eq!(reader.finish().unwrap(), bytes.len());
+                for end in 0..bytes.len() {
+                    let cut = read(&mut BitReader::new(&bytes[..end]));
+                    // The last bits may be padding.
+                    assert!(cut.is_err() || end + 1 == bytes.len(), "{end}");
+                }
             }
         }
     }
@@ -369,6 +396,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Channels that differ in their details, and are alike in LL.
+    #[test]
+    fn offsets_of_details_pay_for_themselves() {
+        let quantizer = quantizer([8, 32, 32], 2, false);
+        let mut original = indices(&quantizer, 8, 5, 20);
+        for subband in 1..quantizer.layout.blocks.len() {
+            for slot in 0..8 {
+                let block = original.block_mut(&quantizer.layout, subband, slot);
+                block
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(i, index)| *index = (*index * 7 + i as i32) % (1 << (slot / 2 + 1)));
+            }
+        }
+        let [_, plain, by_channel, by_detail] = models(&quantizer, 8, &original).map(|model| {
+            let mut writer = BitWriter::default();
+            model.is_short().then(|| model.write_short(&mut writer));
+            writer.finish().len() + encode(&quantizer, &PreparedSpread::new(model), &original).len()
+        });
+        assert!(by_detail * 100 < plain.min(by_channel) * 95, "{plain} {by_channel} {by_detail}");
     }
 
     /// What payloads take is what costs say.

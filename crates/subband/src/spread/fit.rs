@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::model::{
-    CHANNEL_COARSE, COARSE, INPUTS, MAX_COARSE, MAX_OFFSET, MAX_TABLES, Offsets, SIGN_BINS, SpreadModel, Tables,
-    Weights, has_input,
+    COARSE, DETAIL_COARSE, INPUTS, LOWEST_COARSE, MAX_COARSE, MAX_OFFSET, MAX_TABLES, Offsets, OffsetsApart, SIGN_BINS,
+    SpreadModel, Tables, Weights, has_input,
 };
 use super::walk::{SpreadScratch, SpreadWalk, sign_context};
 use super::{BINS, UNITS, builtin};
@@ -314,7 +314,8 @@ fn solve(mut normal: [[f64; INPUTS]; INPUTS], mut right: [f64; INPUTS], used: &[
 }
 
 /// Models for a stream: weights and tables that are built in, with offsets that make the sums of magnitudes come true; one
-/// with offsets of subbands alone, and one with those of the channels of LL too. Integers alone, so that every machine writes the same.
+/// with offsets of subbands alone, one with those of the channels of LL too, and one that has them for all other subbands as well.
+/// Integers alone, so that every machine writes the same.
 ///
 /// Of `chunks`, each with its first channel, those in `sample` are looked at. Channels that are in none of these are taken to be
 /// like the one whose magnitudes in LL are nearest to theirs in the mean.
@@ -324,36 +325,51 @@ pub(crate) fn models_for_stream(
     chunks: &[(usize, &IndexBlocks)],
     sample: &[(usize, &IndexBlocks)],
     scratch: &mut SpreadScratch,
-) -> [SpreadModel; 2] {
+) -> [SpreadModel; 3] {
     let subbands = quantizer.layout.blocks.len();
-    let model = |of_subbands: &[i16], of_channels: &[i16]| {
-        let offsets = Offsets::Apart(of_subbands.to_vec(), of_channels.to_vec());
-        SpreadModel::new(subbands, channels, offsets, None, None)
-    };
+    let model = |apart: &OffsetsApart| SpreadModel::new(subbands, channels, Offsets::Apart(apart.clone()), None, None);
     let none = vec![0; channels];
-    let mut of_subbands = vec![0i16; subbands];
-    let mut of_channels = vec![0; channels];
-    for _ in 0..2 {
-        let sums = sums_of(quantizer, channels, &model(&of_subbands, &none), sample, scratch);
-        for (subband, cells) in sums.chunks_exact(channels.max(1)).enumerate() {
-            let step = offset_of(cells);
-            if subband == 0 {
-                let apart = |cell| (offset_of(std::slice::from_ref(cell)) - step) * COARSE;
-                of_channels = cells.iter().map(|cell| rounded_by(apart(cell), CHANNEL_COARSE)).collect();
-            }
-            of_subbands[subband] = (of_subbands[subband] + step).clamp(-MAX_COARSE, MAX_COARSE);
+    let mut plain = OffsetsApart { of_subbands: vec![0; subbands], of_lowest: none.clone(), of_details: none.clone() };
+    let fit_once = |apart: &mut OffsetsApart, scratch: &mut SpreadScratch| {
+        let sums = sums_of(quantizer, channels, &model(apart), sample, scratch);
+        for (of_subband, cells) in apart.of_subbands.iter_mut().zip(sums.chunks_exact(channels.max(1))) {
+            *of_subband = (*of_subband + offset_of(cells)).clamp(-MAX_COARSE, MAX_COARSE);
         }
+        sums
+    };
+    fit_once(&mut plain, scratch);
+    let sums = fit_once(&mut plain, scratch);
+    let nearest = nearest_known(quantizer, channels, chunks, sample);
+    let mut by_channel = plain.clone();
+    let of_lowest = offset_of(&sums[..channels]);
+    for (channel, &known) in nearest.iter().enumerate() {
+        let apart = (offset_of(&sums[known..known + 1]) - of_lowest) * COARSE;
+        by_channel.of_lowest[channel] = rounded_by(apart, LOWEST_COARSE);
     }
+    let mut by_detail = by_channel.clone();
+    for (channel, &known) in nearest.iter().enumerate() {
+        let details = (1..subbands).map(|subband| sums[subband * channels + known]);
+        by_detail.of_details[channel] = rounded_by(offset_of_cells(details) * COARSE, DETAIL_COARSE);
+    }
+    fit_once(&mut by_detail, scratch);
+    [plain, by_channel, by_detail].map(|apart| model(&apart))
+}
+
+/// For each channel one that is in the sample: itself or, of those that are, the one whose magnitudes in LL are nearest to its own.
+fn nearest_known(
+    quantizer: &PlaneQuantizer,
+    channels: usize,
+    chunks: &[(usize, &IndexBlocks)],
+    sample: &[(usize, &IndexBlocks)],
+) -> Vec<usize> {
     let seen = channels_in(channels, sample);
-    if seen.contains(&false) {
-        let means = mean_magnitudes(quantizer, channels, chunks);
-        let known: Vec<usize> = (0..channels).filter(|&channel| seen[channel]).collect();
-        for channel in (0..channels).filter(|&channel| !seen[channel]) {
-            let nearest = known.iter().min_by_key(|&&known| means[known].abs_diff(means[channel]));
-            of_channels[channel] = nearest.map_or(0, |&known| of_channels[known]);
-        }
+    if !seen.contains(&false) {
+        return (0..channels).collect();
     }
-    [model(&of_subbands, &none), model(&of_subbands, &of_channels)]
+    let means = mean_magnitudes(quantizer, channels, chunks);
+    let known: Vec<usize> = (0..channels).filter(|&channel| seen[channel]).collect();
+    let nearest = |channel: usize| known.iter().copied().min_by_key(|&known| means[known].abs_diff(means[channel]));
+    (0..channels).map(|channel| if seen[channel] { channel } else { nearest(channel).unwrap_or(channel) }).collect()
 }
 
 /// Whether each channel is in one of the chunks.
@@ -416,6 +432,10 @@ fn sums_of(
 
 /// The offset that makes the expectations of cells come true, about, in coarse units.
 fn offset_of(cells: &[Sums]) -> i16 {
+    offset_of_cells(cells.iter().copied())
+}
+
+fn offset_of_cells(cells: impl Iterator<Item = Sums>) -> i16 {
     let mut all = Sums::default();
     for cell in cells {
         all.magnitudes += cell.magnitudes;

@@ -20,8 +20,10 @@ pub(super) const MAX_OFFSET: i16 = 4095;
 const OFFSET_BITS: u32 = 13;
 /// Offsets of subbands, where those of channels are apart, are in so many units, and come on top of those built in.
 pub(super) const COARSE: i16 = 16;
-/// Offsets of channels are for LL alone, since details hardly differ in theirs, in so many units.
-pub(super) const CHANNEL_COARSE: i16 = 128;
+/// Offsets of channels in LL are in so many units.
+pub(super) const LOWEST_COARSE: i16 = 128;
+/// Offsets of channels in all other subbands are in so many units.
+pub(super) const DETAIL_COARSE: i16 = 64;
 /// Such offsets are this at most.
 pub(super) const MAX_COARSE: i16 = 255;
 /// Bits of the order of the exp-Golomb code of such offsets.
@@ -36,8 +38,30 @@ const LEVELS: i32 = 64;
 pub(crate) enum Offsets {
     /// By subband, then channel, in units.
     Each(Vec<i16>),
-    /// Of subbands and, unless all are 0, of the channels of LL, in coarse units; they add up with those built in.
-    Apart(Vec<i16>, Vec<i16>),
+    /// In coarse units; they add up with those built in.
+    Apart(OffsetsApart),
+}
+
+/// Offsets of subbands and of channels, each in coarse units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OffsetsApart {
+    pub of_subbands: Vec<i16>,
+    /// Of the channels in LL; often all 0.
+    pub of_lowest: Vec<i16>,
+    /// Of the channels in all other subbands; often all 0, and always before version 6.
+    pub of_details: Vec<i16>,
+}
+
+impl OffsetsApart {
+    fn sum(&self, subband: usize, channel: usize) -> i16 {
+        let of_channel = match subband {
+            0 => i32::from(LOWEST_COARSE) * i32::from(self.of_lowest[channel]),
+            _ => i32::from(DETAIL_COARSE) * i32::from(self.of_details[channel]),
+        };
+        let of_subband = i32::from(COARSE) * i32::from(self.of_subbands[subband]);
+        let sum = i32::from(builtin::offset(subband)) + of_subband + of_channel;
+        sum.clamp(-i32::from(MAX_OFFSET), MAX_OFFSET.into()) as i16
+    }
 }
 
 /// Weights of estimates, and what signs are like.
@@ -92,16 +116,9 @@ impl SpreadModel {
     ) -> Self {
         let all_offsets = match &offsets {
             Offsets::Each(offsets) => offsets.clone(),
-            Offsets::Apart(of_subbands, of_channels) => {
-                let sum = |subband: usize, channel: i16| {
-                    let of_subband = i32::from(COARSE) * i32::from(of_subbands[subband]);
-                    let of_channel = if subband == 0 { i32::from(CHANNEL_COARSE) * i32::from(channel) } else { 0 };
-                    let sum = i32::from(builtin::offset(subband)) + of_subband + of_channel;
-                    sum.clamp(-i32::from(MAX_OFFSET), MAX_OFFSET.into()) as i16
-                };
-                let sums = |subband| of_channels.iter().map(move |&channel| sum(subband, channel));
-                (0..subbands).flat_map(sums).collect()
-            }
+            Offsets::Apart(apart) => (0..subbands)
+                .flat_map(|subband| (0..channels).map(move |channel| apart.sum(subband, channel)))
+                .collect(),
         };
         debug_assert_eq!(all_offsets.len(), subbands * channels);
         let all_weights = Arc::new(weights.clone().unwrap_or_else(|| builtin::weights(subbands)));
@@ -155,14 +172,11 @@ impl SpreadModel {
                 writer.write(1, 1);
                 offsets.iter().for_each(|&offset| writer.write((offset + MAX_OFFSET) as u32, OFFSET_BITS));
             }
-            Offsets::Apart(of_subbands, of_channels) => {
+            Offsets::Apart(OffsetsApart { of_subbands, of_lowest, of_details }) => {
+                debug_assert!(of_details.iter().all(|&offset| offset == 0), "only the short form has them");
                 writer.write(0, 1);
                 write_numbers(of_subbands, writer);
-                let any = of_channels.iter().any(|&offset| offset != 0);
-                writer.write(u32::from(any), 1);
-                if any {
-                    write_numbers(of_channels, writer);
-                }
+                write_numbers_if_any(of_lowest, writer);
             }
         }
         let count = self.tables.as_ref().map_or(0, |own| own.tables.len());
@@ -175,11 +189,7 @@ impl SpreadModel {
 
     /// Vectors grow as the bits come, since the sizes may be lies.
     pub fn read_from(reader: &mut BitReader, subbands: usize, channels: usize) -> Result<Self> {
-        if subbands.saturating_mul(channels) > MAX_OFFSETS {
-            return Err(Error::corrupt(format!(
-                "a spread model for {channels} channels of {subbands} subbands: allowed are {MAX_OFFSETS} together"
-            )));
-        }
+        check_size(subbands, channels)?;
         let weights = if reader.read(1)? == 1 { Some(read_weights(reader, subbands)?) } else { None };
         let offsets = if reader.read(1)? == 1 {
             let mut offsets = Vec::new();
@@ -193,16 +203,8 @@ impl SpreadModel {
             Offsets::Each(offsets)
         } else {
             let of_subbands = read_numbers(reader, subbands)?;
-            let of_channels = match reader.read(1)? {
-                1 => read_numbers(reader, channels)?,
-                _ => Vec::new(),
-            };
-            // One way to write a model, so that a profile that is read and written is the same.
-            if !of_channels.is_empty() && of_channels.iter().all(|&offset| offset == 0) {
-                return Err(Error::corrupt("a spread model lists offsets of channels that are all 0"));
-            }
-            let of_channels = if of_channels.is_empty() { vec![0; channels] } else { of_channels };
-            Offsets::Apart(of_subbands, of_channels)
+            let of_lowest = read_numbers_if_any(reader, channels)?;
+            Offsets::Apart(OffsetsApart { of_subbands, of_lowest, of_details: vec![0; channels] })
         };
         let count = reader.read(7)? as usize;
         if count > MAX_TABLES {
@@ -210,6 +212,44 @@ impl SpreadModel {
         }
         let tables = if count > 0 { Some(read_tables(reader, subbands, count)?) } else { None };
         Ok(Self::new(subbands, channels, offsets, weights, tables))
+    }
+
+    /// Whether all but offsets apart is built in, as in streams since version 6.
+    pub fn is_short(&self) -> bool {
+        self.weights.is_none() && self.tables.is_none() && matches!(self.offsets, Offsets::Apart(_))
+    }
+
+    /// Whether channels have offsets in subbands other than LL, which streams have since version 6.
+    pub fn has_offsets_of_details(&self) -> bool {
+        matches!(&self.offsets, Offsets::Apart(apart) if apart.of_details.iter().any(|&offset| offset != 0))
+    }
+
+    /// The model as streams have it since version 6; it has to be short.
+    pub fn write_short(&self, writer: &mut BitWriter) {
+        let Offsets::Apart(apart) = &self.offsets else { unreachable!("models of streams have offsets apart") };
+        write_numbers(&apart.of_subbands, writer);
+        write_numbers_if_any(&apart.of_lowest, writer);
+        write_numbers_if_any(&apart.of_details, writer);
+    }
+
+    /// Vectors grow as the bits come, since the sizes may be lies.
+    pub fn read_short(reader: &mut BitReader, subbands: usize, channels: usize) -> Result<Self> {
+        check_size(subbands, channels)?;
+        let apart = OffsetsApart {
+            of_subbands: read_numbers(reader, subbands)?,
+            of_lowest: read_numbers_if_any(reader, channels)?,
+            of_details: read_numbers_if_any(reader, channels)?,
+        };
+        Ok(Self::new(subbands, channels, Offsets::Apart(apart), None, None))
+    }
+}
+
+fn check_size(subbands: usize, channels: usize) -> Result<()> {
+    match subbands.saturating_mul(channels) > MAX_OFFSETS {
+        true => Err(Error::corrupt(format!(
+            "a spread model for {channels} channels of {subbands} subbands: allowed are {MAX_OFFSETS} together"
+        ))),
+        false => Ok(()),
     }
 }
 
@@ -270,6 +310,27 @@ fn write_numbers(numbers: &[i16], writer: &mut BitWriter) {
     let order = best_order(numbers.clone(), 1 << ORDER_BITS);
     writer.write(order, ORDER_BITS);
     numbers.for_each(|number| write_signed(number, order, writer));
+}
+
+/// A bit whether a number is not 0, and if so all.
+fn write_numbers_if_any(numbers: &[i16], writer: &mut BitWriter) {
+    let any = numbers.iter().any(|&number| number != 0);
+    writer.write(u32::from(any), 1);
+    if any {
+        write_numbers(numbers, writer);
+    }
+}
+
+fn read_numbers_if_any(reader: &mut BitReader, count: usize) -> Result<Vec<i16>> {
+    if reader.read(1)? == 0 {
+        return Ok(vec![0; count]);
+    }
+    let numbers = read_numbers(reader, count)?;
+    // One way to write a model, so that a profile that is read and written is the same.
+    match numbers.iter().any(|&number| number != 0) {
+        true => Ok(numbers),
+        false => Err(Error::corrupt("a spread model lists offsets of channels that are all 0")),
+    }
 }
 
 fn read_numbers(reader: &mut BitReader, count: usize) -> Result<Vec<i16>> {
