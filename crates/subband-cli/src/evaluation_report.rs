@@ -108,6 +108,9 @@ pub fn facts(measured: &Measured) -> Vec<(&'static str, String)> {
     if let (Some(drop), Some([low, high])) = (measured.top1_drop, measured.top1_drop_interval) {
         fact("drop", format!("{drop:.2} points of top-1, 95% interval {low:.2} to {high:.2} (paired)"));
     }
+    if let (Some(drop), Some([low, high])) = (measured.top1_drop_expected, measured.top1_drop_expected_interval) {
+        fact("expected drop", format!("{drop:.2} points by how far answers moved, 95% interval {low:.2} to {high:.2}"));
+    }
     fact("agreement", format!("{:.2}% of the largest outputs are the same without the codec", measured.top1_agreement));
     let psnr = measured.psnr.map_or("inf".into(), |psnr| format!("{psnr:.1}"));
     fact("outputs", format!("KL {:.4} nats, cosine {:.5}, PSNR {psnr} dB", measured.kl, measured.cosine));

@@ -38,6 +38,15 @@ fn a_tuned_profile_goes_to_eval() {
         assert!(found[field].is_number(), "{field}");
     }
     assert_eq!(found["top1_drop_interval"].as_array().unwrap().len(), 2);
+    assert_eq!(found["top1_drop_expected_interval"].as_array().unwrap().len(), 2);
+    // Input by input: as many are right as the share says.
+    folder.ok(&[&args[..], &["--labels", "labels.txt", "--outcomes", "o.csv"]].concat());
+    let outcomes = String::from_utf8(folder.read("o.csv")).unwrap();
+    let (head, lines) = outcomes.split_once('\n').unwrap();
+    assert_eq!((head, lines.lines().count()), ("class,margin_uncompressed,margin", 40));
+    let margins = lines.lines().map(|line| line.rsplit(',').next().unwrap().parse::<f64>().unwrap());
+    assert_eq!(100.0 * margins.filter(|&margin| margin >= 0.0).count() as f64 / 40.0, found["top1"].as_f64().unwrap());
+    assert!(folder.fails(2, &["eval", "--limit", "1", "--outcomes", "o.csv"]).contains("ONNX"));
     folder.ok(&args);
     let found = json(&folder, "e.json");
     assert!(found["top1_drop"].is_null() && found["top1_agreement"].as_f64().unwrap() > 50.0);
@@ -69,7 +78,7 @@ fn what_is_wrong_is_said_before_any_work() {
     let error = folder.fails(1, &with(&["--max-drop", "1"]));
     assert!(error.contains("no labels"), "{error}");
     let error = folder.fails(1, &with(&["--max-kl", "1", "--taps", "nothing*"]));
-    assert!(error.contains("subband taps"), "{error}");
+    assert!(error.contains("subband taps") && error.contains("3 of relu"), "{error}");
     let whole = folder.read("net.onnx");
     folder.write("net.onnx", &whole[..whole.len() / 2]);
     let error = folder.fails(1, &with(&["--max-kl", "1"]));

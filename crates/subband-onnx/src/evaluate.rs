@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::layout::{Layout, Planes};
 use crate::maps::{one_per_thread, through};
+use crate::margin::Outcome;
 use crate::measure::{Measured, Measures};
 use crate::model::{Model, operator};
 use crate::network::{TappedNetwork, image_input};
@@ -41,6 +42,9 @@ pub struct ModelEvaluation {
     /// What the maps took.
     #[serde(flatten)]
     pub rates: Rates,
+    /// The labelled inputs one by one, in their order. They are in no JSON: there may be many.
+    #[serde(skip)]
+    pub outcomes: Vec<Outcome>,
     /// Files that did not decode.
     pub skipped: Vec<Skipped>,
     /// Wall time.
@@ -114,6 +118,7 @@ pub fn evaluate(
         images: measures.images(),
         taps: taps_name(candidates, &names),
         measured: measures.finish(),
+        outcomes: measures.outcomes().to_vec(),
         rates: Rates::new(profile, &totals, workers, options.self_contained),
         skipped,
         seconds: begun.elapsed().as_secs_f64(),

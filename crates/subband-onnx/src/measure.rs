@@ -5,6 +5,7 @@ use subband_nn::rank;
 
 use crate::engine::Value;
 use crate::error::{Error, Result};
+use crate::margin::{Outcome, expected_drop, margin};
 
 /// Counts and sums over inputs, in their order.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,7 @@ pub(crate) struct Measures {
     labelled: usize,
     /// Inputs right [without the codec][with it]: top-1.
     right: [[usize; 2]; 2],
+    outcomes: Vec<Outcome>,
     top5: [usize; 2],
     agreement: f64,
     kl: f64,
@@ -41,6 +43,13 @@ pub struct Measured {
     pub top1_drop: Option<f64>,
     /// 95% interval of the drop over inputs like these (Newcombe 1998, paired, method 10).
     pub top1_drop_interval: Option<[f64; 2]>,
+    /// Points that are to be expected by how far answers moved: a drop with less chance in it than the balance of those that
+    /// flipped.
+    #[serde(default)]
+    pub top1_drop_expected: Option<f64>,
+    /// Its 95% interval.
+    #[serde(default)]
+    pub top1_drop_expected_interval: Option<[f64; 2]>,
     /// How often the largest output is the same with and without the codec; of dense outputs, over all places.
     pub top1_agreement: f64,
     /// Mean Kullback-Leibler divergence from the softmax of the outputs without the codec to that with it, in nats.
@@ -82,6 +91,8 @@ impl Measures {
                 }
                 let ranks = [rank(a, label as usize), rank(b, label as usize)];
                 self.labelled += 1;
+                let margins = [a, b].map(|scores| margin(scores, label as usize, probabilities));
+                self.outcomes.push(Outcome { class: label, margin_uncompressed: margins[0], margin: margins[1] });
                 self.right[usize::from(ranks[0] == 0)][usize::from(ranks[1] == 0)] += 1;
                 for (top5, rank) in self.top5.iter_mut().zip(ranks) {
                     *top5 += usize::from(rank < 5);
@@ -134,6 +145,11 @@ impl Measures {
         [lost, gained]
     }
 
+    /// The labelled inputs one by one, in their order.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
     /// Mean squared error of the outputs.
     pub fn mse(&self) -> f64 {
         self.squared_error / self.values.max(1) as f64
@@ -155,6 +171,7 @@ impl Measures {
         let [[neither, gained], [lost, both]] = self.right;
         let share = |hits: usize| 100.0 * hits as f64 / self.labelled as f64;
         let labelled = self.labelled > 0;
+        let (expected, expected_interval) = expected_drop(&self.outcomes);
         let psnr = 10.0 * ((self.high - self.low).powi(2) / self.mse()).log10();
         Measured {
             top1_uncompressed: labelled.then(|| share(both + lost)),
@@ -163,6 +180,8 @@ impl Measures {
             top5: labelled.then(|| share(self.top5[1])),
             top1_drop: labelled.then(|| share(lost) - share(gained)),
             top1_drop_interval: labelled.then(|| paired_interval(both, lost, gained, neither).map(|d| 100.0 * d)),
+            top1_drop_expected: labelled.then_some(100.0 * expected),
+            top1_drop_expected_interval: labelled.then(|| expected_interval.map(|d| 100.0 * d)),
             top1_agreement: 100.0 * self.agreement / images,
             kl: self.kl(),
             cosine: self.cosine / images,

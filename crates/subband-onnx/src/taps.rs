@@ -226,12 +226,20 @@ impl TapChoice {
         let chosen: Vec<Candidate> = candidates.iter().filter(meant).cloned().collect();
         if chosen.is_empty() {
             return Err(Error::argument(format!(
-                "no tap of the model is meant by `{self}`: `subband taps` lists its {}",
-                candidates.len()
+                "no tap of the model is meant by `{self}`: it has {}, which `subband taps` lists",
+                kinds(candidates)
             )));
         }
         Ok(chosen)
     }
+}
+
+/// How many there are of each kind, such as `35 of clip, 10 of add`.
+fn kinds(candidates: &[Candidate]) -> String {
+    let count = |kind| candidates.iter().filter(|tap| tap.kind == kind).count();
+    let some = Kind::ALL.into_iter().map(|kind| (count(kind), kind.name())).filter(|&(count, _)| count > 0);
+    let parts: Vec<String> = some.map(|(count, name)| format!("{count} of {name}")).collect();
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }
 
 fn read_names(path: &Path, candidates: &[Candidate]) -> Result<Vec<String>> {

@@ -11,6 +11,7 @@ mod budget;
 mod curve;
 mod family;
 mod form;
+mod isotonic;
 mod job;
 mod probe;
 mod report;
@@ -31,6 +32,7 @@ pub use report::{FormBits, OneRule, TuneReport, Tuned, TunedTap};
 use crate::calibrate::statistics;
 use crate::error::{Error, Result};
 use crate::evaluate::{ModelEvaluation, Runnable};
+use crate::gains::gains;
 use crate::inputs::Inputs;
 use crate::layout::Layout;
 use crate::network::TappedNetwork;
@@ -115,6 +117,7 @@ pub fn tune(
             name: tap.name.clone(),
             planes,
             nonnegative: tap.nonnegative,
+            gains: gains(model, &tap.name, planes.shape[0]),
             statistics,
         })
         .collect();
@@ -127,7 +130,7 @@ pub fn tune(
     let mut candidates = Vec::new();
     for tuning in tunings {
         let (profile, evaluation) = job.finish(&tuning, calibration, held_out)?;
-        let met = tuning.found.met && config.budget.keeps(&evaluation.measured);
+        let met = tuning.found.met && config.budget.keeps_as(&evaluation.measured, &tuning.found.trial().measured);
         candidates.push((tuning, profile, evaluation, met));
     }
     let one_rule = match (config.rule, candidates.last()) {

@@ -68,8 +68,8 @@ fn streams_are_shorter_and_know_their_steps() {
         let profile = profile();
         let rounded = profile.clone().with_rounded_steps();
         let [(_, exact), (_, short)] = [&profile, &rounded].map(|profile| coded(profile, effort));
-        // Two bytes a step.
-        assert!(short.len() + 12 <= exact.len(), "{effort}: {} {}", short.len(), exact.len());
+        // Thirteen bits a step.
+        assert!(short.len() + 10 <= exact.len(), "{effort}: {} {}", short.len(), exact.len());
         for (profile, stream) in [(&profile, &exact), (&rounded, &short)] {
             let info = inspect(stream, &DecompressOptions::default()).unwrap();
             assert_eq!(info.steps, profile.taps()[0].coding().steps);

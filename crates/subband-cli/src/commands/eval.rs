@@ -1,5 +1,6 @@
 //! `subband eval`: accuracy and bytes with every map compressed and decompressed on the way.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -7,7 +8,7 @@ use subband::{Effort, Profile, TapProfile};
 use subband_nn::Network;
 use subband_nn::data::{Dataset, Skipped};
 use subband_nn::evaluate::{EvaluateOptions, evaluate};
-use subband_onnx::Inputs;
+use subband_onnx::{Inputs, Outcome};
 
 use crate::args::{self, Threads};
 use crate::html::{Page, TapPicture};
@@ -50,6 +51,11 @@ pub struct Args {
     /// Write the figures as JSON to this file; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write a line for each labelled input of an ONNX model to this CSV file: its class, and its margin (the logarithm of how
+    /// much likelier its class is than any other) without the codec and with it
+    #[arg(long, value_name = "FILE")]
+    outcomes: Option<PathBuf>,
 
     /// Write a page with tables, charts and pictures to this HTML file; it needs no network to be read
     #[arg(long, value_name = "FILE")]
@@ -104,6 +110,9 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if let Some(model) = args.model.as_deref().filter(|model| onnx::is_file(model)) {
         return run_onnx(Path::new(model), &args, ui);
     }
+    if args.outcomes.is_some() {
+        return Err(args::usage("--outcomes is for ONNX models"));
+    }
     let outputs = Outputs::open(&args)?;
     let source = args.network.source(args.model.as_deref().unwrap_or(models::DEFAULT))?;
     let profile = args.profile.as_ref().or(source.profile.as_ref());
@@ -153,12 +162,26 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
         Ok((found, pictures))
     })?;
     drop(bars);
+    if let Some(path) = &args.outcomes {
+        write_outcomes(path, &found.outcomes)?;
+    }
     let page = || {
         let mut page = html::of_model_evaluation(&found, &profile, pictures)?;
         page.provenance = provenance(&name, path, &profile, found.seconds)?;
         Ok(page)
     };
     outputs.write(&found, &found.skipped, &evaluation_report::model_text(&found), page, ui)
+}
+
+/// A line an input under a head.
+fn write_outcomes(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+    let mut text = "class,margin_uncompressed,margin\n".to_owned();
+    for outcome in outcomes {
+        text += &format!("{},{},{}\n", outcome.class, outcome.margin_uncompressed, outcome.margin);
+    }
+    let mut output = Output::create(path, true)?;
+    output.write_all(text.as_bytes())?;
+    output.commit()
 }
 
 fn check_picture(args: &Args, images: usize) -> Result<()> {

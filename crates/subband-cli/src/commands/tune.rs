@@ -24,6 +24,10 @@ else, until the budget is just kept. Without --held-out the inputs of --data are
 
 Measure the result with `subband eval` on inputs that are not among these.
 
+A budget in points goes by the expected drop: every input counts as right by degree, with an edge as wide as its answers move, \
+and what single settings have is read from the non-decreasing curve through all that were tried. The balance of answers that \
+really flipped is printed beside it; over 150 inputs it is off by a point or two.
+
 Where the budget cannot be kept, the closest profile is written all the same, and the exit status is 3.
 
 Examples:
@@ -124,7 +128,8 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct BudgetArgs {
-    /// At most so many points of top-1 accuracy; needs labels
+    /// At most so many points of top-1 accuracy, as they are to be expected by how far answers move; needs labels, and a few
+    /// hundred inputs tell about half a point
     #[arg(long, value_name = "POINTS")]
     max_drop: Option<f64>,
 

@@ -51,7 +51,7 @@ pub fn of_tuning(found: &TuneReport, profile: &Profile) -> Result<Page> {
 /// What a budget bounds, for an axis.
 fn bounded(budget: &Budget) -> &'static str {
     match budget {
-        Budget::MaxDrop(_) => "drop of top-1, points",
+        Budget::MaxDrop(_) => "expected drop of top-1, points",
         Budget::MinAgreement(_) => "agreement, %",
         Budget::MinPsnr(_) => "PSNR, dB",
         _ => "KL divergence, nats",
@@ -96,7 +96,16 @@ fn tuning_plot(found: &TuneReport) -> Plot {
 }
 
 fn trials(found: &TuneReport) -> Table {
-    let head = ["setting", "strength", "bits a value", "agreement, %", "KL, nats", "PSNR, dB", "drop, points"];
+    let head = [
+        "setting",
+        "strength",
+        "bits a value",
+        "agreement, %",
+        "KL, nats",
+        "PSNR, dB",
+        "drop, points",
+        "expected drop",
+    ];
     let cell = |value: Option<f64>, digits: usize| match value {
         Some(value) if value.is_finite() => Cell::number(value, format!("{value:.digits$}")),
         _ => Cell::text(""),
@@ -111,6 +120,7 @@ fn trials(found: &TuneReport) -> Table {
             cell(Some(measured.kl), 4),
             cell(measured.psnr, 1),
             cell(measured.top1_drop, 2),
+            cell(measured.top1_drop_expected, 2),
         ]
     };
     let tried = tried(found);

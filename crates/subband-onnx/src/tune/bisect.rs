@@ -23,41 +23,51 @@ pub(super) struct Found {
     pub met: bool,
 }
 
-/// The most strength that keeps `budget`. Outputs of a finite number of inputs need not worsen in order: it is the end of one
-/// bisection, not the luckiest setting of all.
+impl Found {
+    /// The trial of `best`.
+    pub fn trial(&self) -> &Trial {
+        self.trials.iter().find(|trial| trial.strength == self.best).expect("what is the best was measured")
+    }
+}
+
+/// The most strength that keeps `budget`, with none below it that was tried and does not. Outputs of a finite number of inputs
+/// need not worsen in order: it is the end of one bisection, not the luckiest setting of all.
 pub(super) fn strongest(path: Path, budget: &Budget, measure: &mut dyn FnMut(f64) -> Result<Trial>) -> Result<Found> {
     let Path { start, stride, tolerance, bounds: [low, high] } = path;
     let mut trials: Vec<Trial> = Vec::new();
-    let mut keeps = |strength: f64| -> Result<bool> {
-        let trial = measure(strength)?;
-        trials.push(trial);
-        Ok(budget.is_met(trials.last().expect("just pushed"), &trials))
-    };
-    let mut at = start.clamp(low, high);
-    let up = keeps(at)?;
-    // On one side the budget is kept, on the other it is not.
-    let (mut kept, mut broken) = if up { (Some(at), None) } else { (None, Some(at)) };
     let mut reach = stride;
-    while kept.is_none() || broken.is_none() {
-        let next = if up { at + reach } else { at - reach }.clamp(low, high);
-        if next == at {
-            break;
+    let mut at = start.clamp(low, high);
+    loop {
+        trials.push(measure(at)?);
+        let (kept, broken) = edge(&trials, &budget.met(&trials));
+        let mut further = |from: f64, sign: f64| {
+            let next = (from + sign * reach).clamp(low, high);
+            reach *= 2.0;
+            (next != from).then_some(next)
+        };
+        let next = match (kept, broken) {
+            (Some(a), Some(b)) => (b - a > tolerance).then_some((a + b) / 2.0),
+            (Some(a), None) => further(a, 1.0),
+            (None, Some(b)) => further(b, -1.0),
+            (None, None) => None,
+        };
+        match next {
+            Some(next) => at = next,
+            None => {
+                let weakest = trials.iter().map(|trial| trial.strength).min_by(f64::total_cmp).expect("one was made");
+                return Ok(Found { best: kept.unwrap_or(weakest), met: kept.is_some(), trials });
+            }
         }
-        at = next;
-        reach *= 2.0;
-        if keeps(at)? { kept = Some(at) } else { broken = Some(at) }
     }
-    while let (Some(a), Some(b)) = (kept, broken)
-        && b - a > tolerance
-    {
-        let middle = (a + b) / 2.0;
-        if keeps(middle)? { kept = Some(middle) } else { broken = Some(middle) }
-    }
-    // A later trial may have shown that an earlier one was lucky.
-    let still = trials.iter().filter(|trial| budget.is_met(trial, &trials)).map(|trial| trial.strength);
-    let still = still.filter(|&strength| kept.is_some_and(|kept| strength <= kept)).max_by(f64::total_cmp);
-    let weakest = trials.iter().map(|trial| trial.strength).min_by(f64::total_cmp).expect("one was made");
-    Ok(Found { best: still.or(kept).unwrap_or(weakest), met: kept.is_some(), trials })
+}
+
+/// The strongest of the trials that keep the budget before the first that does not, and that one.
+fn edge(trials: &[Trial], met: &[bool]) -> (Option<f64>, Option<f64>) {
+    let strengths =
+        |wanted: bool| trials.iter().zip(met).filter(move |&(_, &met)| met == wanted).map(|(trial, _)| trial.strength);
+    let broken = strengths(false).min_by(f64::total_cmp);
+    let kept = strengths(true).filter(|&kept| broken.is_none_or(|broken| kept < broken)).max_by(f64::total_cmp);
+    (kept, broken)
 }
 
 #[cfg(test)]
@@ -82,6 +92,21 @@ mod tests {
             let edge = 2f64.ln();
             assert!(found.met && found.best <= edge && found.best > edge - 0.011, "{start} {}", found.best);
         }
+    }
+
+    #[test]
+    fn a_drop_is_found_on_the_curve_through_all_of_them() {
+        // Half a point at strength 1, and a chance of 0.3 points up or down, another at each strength.
+        let path = Path { start: -1.0, stride: 0.5, tolerance: 1.0 / 32.0, bounds: [-5.0, 5.0] };
+        let found = strongest(path, &Budget::MaxDrop(0.5), &mut |strength| {
+            let chance = 0.3 * (strength * 911.0).sin();
+            let measured = Measured { top1_drop_expected: Some(0.5 * strength + chance), ..Measured::default() };
+            Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
+        })
+        .unwrap();
+        assert!(found.met && (found.best - 1.0).abs() < 0.6, "{}", found.best);
+        let of_best = |trial: &&Trial| trial.strength == found.best;
+        assert!(found.trials.len() < 20 && found.trials.iter().any(|trial| of_best(&trial)));
     }
 
     #[test]

@@ -14,12 +14,16 @@ pub(super) struct Form {
     pub subbands: Vec<f64>,
     /// Factors of the step by channel, on top.
     pub channels: Option<Vec<f64>>,
+    /// Whether these are by the weights behind, rather than by the channels' deviations.
+    #[serde(default)]
+    pub by_weights: bool,
 }
 
 impl Form {
     /// One step for everything.
     pub fn plain(wavelet: Wavelet, levels: u8, rounding: f32) -> Self {
-        Self { wavelet, levels, rounding, diffusion: 0.0, subbands: vec![1.0; subbands(levels)], channels: None }
+        let subbands = vec![1.0; subbands(levels)];
+        Self { wavelet, levels, rounding, diffusion: 0.0, subbands, channels: None, by_weights: false }
     }
 
     /// The coding with a step.
@@ -44,7 +48,7 @@ impl Form {
             title += ", steps by subband";
         }
         if self.channels.is_some() {
-            title += ", steps by channel";
+            title += if self.by_weights { ", steps by weights of channels" } else { ", steps by channel" };
         }
         title += &format!(", rounding {}", self.rounding);
         if self.diffusion > 0.0 {

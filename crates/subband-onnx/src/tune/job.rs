@@ -17,6 +17,8 @@ use crate::evaluate::{ModelEvaluation, Runnable, batch_size, evaluate, gives_pro
 use crate::inputs::Inputs;
 use crate::network::TappedNetwork;
 
+/// Names the order of a study's trials, which go by their numbers: another order needs another name.
+const STUDY: &str = "second kind";
 /// Values of one tap's maps that are studied at once.
 const STUDIED_VALUES: usize = 1 << 25;
 /// Transform of the one rule that a search begins from, and has to beat.
@@ -60,12 +62,11 @@ impl Job<'_, '_> {
     pub fn search(&mut self, calibration: &Inputs, held_out: &Inputs) -> Result<[Tuning; 2]> {
         let rule = self.rule(FIRST_TRANSFORM, held_out)?;
         let first = rule.found.best;
-        let harm = rule.found.trials.iter().find(|trial| trial.strength == first);
-        let harm = harm.map_or(0.0, |trial| trial.harm(&self.config.budget));
+        let harm = rule.found.trial().harm(&self.config.budget);
         // In steps, so that studies serve other budgets too.
         let ln_scale = (2.0 * first).round() / 2.0;
         let kind = if self.config.budget.is_of_values() { "squared error" } else { "divergence" };
-        let of = format!("{kind} around {ln_scale}");
+        let of = format!("{kind} around {ln_scale}, {STUDY}");
         let (studies, search_inputs) = self.studies(calibration, ln_scale.exp(), &of)?;
         let start = (self.price_of(&studies, harm) / PRICES).round() * PRICES;
         let family = Family::Studies(studies);
@@ -96,7 +97,7 @@ impl Job<'_, '_> {
             let trial = state.or_measure(&name, || together.trial(strength, &family.codings(strength, sites)))?;
             made += 1;
             let found = &trial.measured;
-            let drop = found.top1_drop.map_or(String::new(), |drop| format!(", drop {drop:.2}"));
+            let drop = found.top1_drop_expected.map_or(String::new(), |drop| format!(", drop {drop:.2}"));
             progress.advance(made.min(8), &format!("agreement {:.2}%, KL {:.4}{drop}", found.top1_agreement, found.kl));
             Ok(trial)
         })
@@ -183,13 +184,14 @@ impl Job<'_, '_> {
         let codings: Vec<TapCoding> =
             codings.map(|(coding, site)| TapCoding { name: site.name.clone(), planes: site.planes, coding }).collect();
         let (effort, layout) = (self.config.effort, self.config.layout);
+        let tried = &tuning.found.trial().measured;
         let evaluation = EvaluateOptions::default().with_self_contained(false).with_effort(effort);
         for drop_unused in [true, false] {
             let options = TableOptions::default().with_effort(effort).with_drop_unused(drop_unused);
             let profile = profile_of(model, self.network, &codings, calibration, options, self.progress)?;
             let found = evaluate(self.runnable, held_out, &profile, layout, &evaluation, self.progress)?;
             let masked = profile.taps().iter().any(|tap| tap.coding().mask.is_some());
-            if !drop_unused || !masked || self.config.budget.keeps(&found.measured) {
+            if !drop_unused || !masked || self.config.budget.keeps_as(&found.measured, tried) {
                 return Ok((profile, found));
             }
         }

@@ -15,6 +15,8 @@ pub(super) struct Site {
     pub name: String,
     pub planes: Planes,
     pub nonnegative: bool,
+    /// Of each channel, what the convolutions behind make of an error, where their weights tell.
+    pub gains: Option<Vec<f64>>,
     pub statistics: TapStatistics,
 }
 
@@ -38,6 +40,8 @@ struct Part<'n> {
 const ERROR_WEIGHT: f64 = 1.0;
 /// Inputs whose maps are really coded to find rates.
 const CODED: usize = 12;
+/// Of these, the ones that are enough for a rough look.
+const ROUGHLY: usize = 4;
 
 impl<'n> Convoy<'n> {
     /// One of these batches, before the first stage. `of_values`: harm is squared error of outputs, else divergence.
@@ -101,10 +105,17 @@ impl<'n> Convoy<'n> {
         Ok(Harm { mse: squared / values.max(1) as f64, harm })
     }
 
-    /// The tap's maps coded to packets.
-    fn rate(&self, tap: usize, site: &Site, coding: &Coding) -> Result<Rate> {
-        let map = |part: &Part<'n>| (walked(part, tap).clone(), part.inputs);
-        rate_of(site, coding, &self.parts[..self.coded].iter().map(map).collect::<Vec<_>>())
+    /// The tap's maps coded to packets, those of at most so many inputs.
+    fn rate(&self, tap: usize, site: &Site, coding: &Coding, most: usize) -> Result<Rate> {
+        let mut left = most;
+        let mut maps = Vec::new();
+        for part in self.parts[..self.coded].iter() {
+            if left > 0 {
+                maps.push(walked(part, tap).first(left));
+                left = left.saturating_sub(part.inputs);
+            }
+        }
+        rate_of(site, coding, &maps)
     }
 }
 
@@ -214,8 +225,17 @@ impl<'a, 'n> Probe<'a, 'n> {
     }
 
     pub fn rate(&mut self, coding: &Coding) -> Result<Rate> {
+        self.rate_of_some(coding, usize::MAX)
+    }
+
+    /// Of a few inputs, to tell transforms apart: they take their maps alike.
+    pub fn rough_rate(&mut self, coding: &Coding) -> Result<Rate> {
+        self.rate_of_some(coding, ROUGHLY)
+    }
+
+    fn rate_of_some(&mut self, coding: &Coding, most: usize) -> Result<Rate> {
         let name = self.next();
         let (convoy, tap, site) = (self.convoy, self.tap, self.site);
-        self.state.or_measure(&name, || convoy.rate(tap, site, coding))
+        self.state.or_measure(&name, || convoy.rate(tap, site, coding, most))
     }
 }

@@ -48,6 +48,8 @@ const CHANNELS_SAVE: f64 = 0.985;
 const CHANNEL_GROUPS: usize = 3;
 /// What counts as no error and no harm.
 const LEAST: f64 = 1e-30;
+/// Weights that are no more than this apart, in natural logarithms, are the same.
+const SAME_WEIGHTS: f64 = 0.1;
 /// Factors of steps stay within these.
 const FACTORS: [f64; 2] = [0.2, 50.0];
 
@@ -113,15 +115,31 @@ pub(super) fn study(probe: &mut Probe<'_, '_>, base: f64, note: &mut dyn FnMut(&
         }
     }
     forms.push(Form { diffusion: DIFFUSION, ..Form::plain(Wavelet::None, 0, 0.5) });
-    note("steps by channel");
-    if let Some(channels) = channel_factors(probe, 2.0 * base)? {
-        // The transform with one step for all subbands is not worth a second look.
-        let worth = |form: &&Form| form.levels == 0 || form.subbands.iter().any(|&factor| factor != 1.0);
-        let more: Vec<Form> = forms.iter().filter(worth).cloned().collect();
-        forms.extend(more.into_iter().map(|form| Form { channels: Some(channels.clone()), ..form }));
-    }
     note("forms");
-    let mut gauged = forms.into_iter().map(|form| Gauged::new(probe, form, base)).collect::<Result<Vec<_>>>()?;
+    let mut gauged = Vec::new();
+    for form in &forms {
+        gauged.push(Gauged::new(probe, form.clone(), base)?);
+    }
+    note("steps by channel");
+    // The transform with one step for all subbands is not worth a second look.
+    let worth = |form: &&Form| form.levels == 0 || form.subbands.iter().any(|&factor| factor != 1.0);
+    let worth: Vec<Form> = forms.iter().filter(worth).cloned().collect();
+    let by_deviation = channel_factors(probe, 2.0 * base)?.map(|channels| (channels, false));
+    let by_weights = probe.site.gains.as_deref().and_then(weight_factors).map(|channels| (channels, true));
+    // Of two ways to tell channels apart, the one that is better with the first form is tried with the others.
+    let mut ways = Vec::new();
+    for (channels, by_weights) in [by_deviation, by_weights].into_iter().flatten() {
+        let form = Form { channels: Some(channels), by_weights, ..worth[0].clone() };
+        ways.push(Gauged::new(probe, form, base)?);
+    }
+    let harm = ways.first().map_or(1.0, |way| way.harms[0].1.exp());
+    if let Some(better) = (0..ways.len()).min_by(|&a, &b| ways[a].score(harm).total_cmp(&ways[b].score(harm))) {
+        let Form { channels, by_weights, .. } = ways[better].form.clone();
+        for form in &worth[1..] {
+            gauged.push(Gauged::new(probe, Form { channels: channels.clone(), by_weights, ..form.clone() }, base)?);
+        }
+    }
+    gauged.extend(ways);
     // Compared at one harm: the middle of all.
     let harms = gauged.iter().flat_map(|gauged| &gauged.harms).map(|(_, harm)| harm);
     let harm = (harms.clone().sum::<f64>() / harms.count().max(1) as f64).exp();
@@ -178,7 +196,7 @@ fn transforms(probe: &mut Probe<'_, '_>, base: f64) -> Result<Vec<Form>> {
     for form in &forms {
         let mut line = Vec::new();
         for factor in INNER {
-            let rate = probe.rate(&form.coding(base * factor, probe.site.nonnegative))?;
+            let rate = probe.rough_rate(&form.coding(base * factor, probe.site.nonnegative))?;
             line.push((rate.mse.max(LEAST).ln(), rate.bits));
         }
         lines.push(line);
@@ -264,6 +282,15 @@ fn channel_factors(probe: &mut Probe<'_, '_>, step: f64) -> Result<Option<Vec<f6
     Ok(Some(std.iter().map(factor).collect()))
 }
 
+/// Factors of the steps of channels by what the weights behind make of their errors: four times as much, half the step.
+fn weight_factors(gains: &[f64]) -> Option<Vec<f64>> {
+    let live = || gains.iter().filter(|&&gain| gain > 0.0);
+    let middle = live().map(|gain| gain.ln()).sum::<f64>() / live().count().max(1) as f64;
+    let spread = live().map(|gain| (gain.ln() - middle).abs()).fold(0.0, f64::max);
+    let factor = |&gain: &f64| ((middle - gain.max(f64::MIN_POSITIVE).ln()) / 2.0).exp();
+    (spread > SAME_WEIGHTS).then(|| gains.iter().map(|gain| factor(gain).clamp(FACTORS[0], FACTORS[1])).collect())
+}
+
 fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let (x, y) = (points.iter().map(|p| p.0).sum::<f64>() / count, points.iter().map(|p| p.1).sum::<f64>() / count);
@@ -284,6 +311,9 @@ mod tests {
         // What does no harm has the largest step, what could not be measured that of the mean.
         let found = factors(&[1.0, 0.0, f64::NAN], 2);
         assert_eq!((found[1], found[4]), (FACTORS[1], 1.0));
+        // A quarter and four times the middle; a channel that nothing reads has the largest step.
+        assert_eq!(weight_factors(&[1.0, 16.0, 0.0]).unwrap(), [2.0, 0.5, FACTORS[1]]);
+        assert_eq!(weight_factors(&[3.0, 3.0]), None);
         assert!((slope(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]) - 2.0).abs() < 1e-12);
     }
 }
