@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn rounded_steps_by_hand() {
-        let steps = [1.0, 1.003, 1.004, 1.999, 0.3].map(|step| Steps::Uniform(step).rounded());
-        let expected = [1.0, 1.0, 1.0 + 1.0 / 128.0, 2.0, 154.0 / 512.0];
+        let steps = [1.0, 1.0004, 1.0005, 1.9999, 0.3].map(|step| Steps::Uniform(step).rounded());
+        let expected = [1.0, 1.0, 1.0 + 1.0 / 1024.0, 2.0, 1229.0 / 4096.0];
         assert_eq!(steps, expected.map(Steps::Uniform));
     }
 
@@ -141,7 +141,7 @@ mod tests {
         let steps: Vec<f32> = (1..5000).map(|i| (i as f32).powi(3) * 1e-7).collect();
         let rounded = Steps::PerSubband(steps.clone()).rounded();
         for (&step, &near) in steps.iter().zip(rounded.all().iter()) {
-            assert!((step - near).abs() <= step / 256.0, "{step} {near}");
+            assert!((step - near).abs() <= step / 2048.0, "{step} {near}");
         }
         assert_eq!(rounded.rounded(), rounded);
         let all = Steps::PerChannel(vec![steps.clone(); 2]).rounded();
