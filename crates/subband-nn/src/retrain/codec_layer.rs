@@ -121,7 +121,7 @@ impl CodecLayer {
         }
     }
 
-    /// What the codec needs to do the same, but for the rounding of steps that were learned.
+    /// What the codec needs to do the same.
     pub fn coding(&self) -> Result<TapCoding> {
         let steps: Vec<f32> = self.log_steps.values.iter().map(|log| log.exp()).collect();
         let steps = match self.granularity {
@@ -131,8 +131,6 @@ impl CodecLayer {
             }
             _ => Steps::PerSubband(steps),
         };
-        // Those of a published list stay as they are.
-        let steps = if self.learns_steps { steps.rounded() } else { steps };
         let QuantizeSettings { wavelet, levels, rounding, reconstruction, nonnegative, .. } = self.settings;
         let mut coding = Coding::new(wavelet, levels, steps)
             .with_rounding(rounding)

@@ -65,7 +65,7 @@ impl Steps {
 
     /// All steps rounded to the nearest of 1024 between each power of two and the next, so by 1/2048 (0.05%) of themselves at most.
     ///
-    /// Self-contained streams then take some 12 bits for most steps where they would take three or four bytes; profiles are made with such
+    /// Self-contained streams then take some 12 bits for most steps where they would take three or four bytes; profiles made by calibration have such
     /// steps, so that both decode to the same maps.
     pub fn rounded(&self) -> Steps {
         self.map(|step| {
