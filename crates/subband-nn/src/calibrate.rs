@@ -226,8 +226,8 @@ pub(crate) fn profile_for(
     count::fit_and_count(network, data, codings, Effort::Default, progress)?.into_profile(network)
 }
 
-/// A profile with the codings of `profile`, its steps times `step_factor` and rounded ([`Steps::rounded`]), and everything else made anew from `images`
-/// training images, for efforts up to `effort`.
+/// A profile with the codings of `profile`, its steps times `step_factor` and rounded ([`Steps::rounded`]), and everything
+/// else made anew from `images` training images, for efforts up to `effort`.
 ///
 /// # Errors
 /// `Codec` for steps that leave their range; `InvalidArgument` for a profile of another network, images of another shape

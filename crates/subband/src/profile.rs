@@ -280,7 +280,7 @@ impl Profile {
     }
 
     /// The same profile with rounded steps, [`Steps::rounded`](crate::Steps::rounded), and everything else kept: tables and models
-    /// fit steps that are 0.4% off as well. What was coded against the profile before needs that one.
+    /// fit steps that are 0.05% off as well. What was coded against the profile before needs that one.
     pub fn with_rounded_steps(self) -> Self {
         let taps = self.taps.into_iter().map(|mut tap| {
             tap.coding.steps = tap.coding.steps.rounded();

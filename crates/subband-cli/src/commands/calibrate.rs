@@ -90,7 +90,7 @@ pub struct Args {
     from_profile: Option<PathBuf>,
 
     /// Round the steps of this profile and keep all else of it: no network is run. Maps as self-contained streams then take some
-    /// 20 bytes less. Profiles that `calibrate`, `tune` and `retrain` make have rounded steps
+    /// 16 bytes less. Profiles that `calibrate` and `tune` make have rounded steps
     #[arg(long, value_name = "FILE", conflicts_with_all = ["network", "weights", "data", "model", "taps", "wavelet", "levels",
         "step_scale", "preset", "bits", "target_drop", "rounding", "reconstruction", "images", "held_out", "held_out_images",
         "from_profile", "effort"])]

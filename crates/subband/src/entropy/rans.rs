@@ -13,6 +13,8 @@
 //!
 //! Magnitude classes are coded alike, but at a scale of 15 bits, and each with a table of its own.
 
+use std::sync::OnceLock;
+
 use super::frequency_table::{FrequencyTable, SCALE, SCALE_BITS};
 use super::magnitude::CLASSES;
 use super::magnitude_table::{MAGNITUDE_SCALE_BITS, MagnitudeTable};
@@ -49,9 +51,9 @@ pub(crate) fn lane_bits_for(payload_bits: u64) -> u32 {
 /// Chunks of so many tokens at most are small: bytes that lanes take are few, and all of their time is waiting for one lane.
 const SMALL_CHUNK: usize = 1 << 13;
 
-/// Lanes where speed counts: one for each 512 bytes, from 8 KiB on 32, without which there are no vectors, and from 32 KiB on 64,
-/// which do not wait for each other. They cost 0.6%, and 1.2% just above 8 KiB. Small chunks have two from 256 bytes on and four, which hide each other's waits, from 512
-/// on, for up to 1.6%: maps of 64x8x8 are coded twice as fast with them.
+/// Lanes where speed counts: one for each 512 bytes, from 8 KiB on 32, without which there are no vectors, and from 32 KiB
+/// on 64, which do not wait for each other. They cost 0.6%, and 1.2% just above 8 KiB. Small chunks have two from 256 bytes
+/// on and four, which hide each other's waits, from 512 on, for up to 1.6%: maps of 64x8x8 are coded twice as fast with them.
 pub(crate) fn many_lane_bits_for(payload_bits: u64, tokens: usize) -> u32 {
     let bytes = payload_bits / 8;
     match bytes {
@@ -276,7 +278,7 @@ pub(crate) struct DecodeTables {
     slots: Vec<Slots>,
     coarse: Vec<CoarseSlots>,
     heads: Vec<Head>,
-    buckets: Vec<Buckets>,
+    buckets: Vec<OnceLock<Buckets>>,
 }
 
 impl DecodeTables {
@@ -288,9 +290,9 @@ impl DecodeTables {
                 fill_slots(table, slots);
             }
         }
-        let share = |table: &FrequencyTable, token| (table.frequency(token), table.cumulative(token));
-        let heads = tables.iter().map(|table| Head::new(|token| share(table, token))).collect();
-        let buckets = tables.iter().map(|table| Buckets::new(|token| share(table, token))).collect();
+        let head = |table: &FrequencyTable| Head::new(|token| (table.frequency(token), table.cumulative(token)));
+        let heads = tables.iter().map(head).collect();
+        let buckets = vec![OnceLock::new(); tables.len()];
         let coarse = slots.iter().map(coarse_slots).collect();
         DecodeTables { slots, coarse, heads, buckets }
     }

@@ -10,6 +10,8 @@ mod avx2;
 mod avx512;
 mod buckets;
 
+use std::sync::OnceLock;
+
 use super::LaneStates;
 use super::isa::{Isa, Level};
 pub(crate) use buckets::Buckets;
@@ -26,7 +28,7 @@ pub(crate) type CoarseSlots = [u32; 256];
 pub(crate) fn coarse_slots(slots: &Slots) -> CoarseSlots {
     std::array::from_fn(|i| {
         let (first, last) = (slots[16 * i], slots[16 * i + 15]);
-        let cumulative = 16 * i as u32 - (first >> 8 & 4095).min(16 * i as u32);
+        let cumulative = 16 * i as u32 - (first >> 8 & 4095);
         if first as u8 == last as u8 { first & 0xfff0_00ff | cumulative << 8 } else { 0 }
     })
 }
@@ -38,7 +40,8 @@ const LOW: u32 = 1 << 16;
 pub(crate) struct Table<'a> {
     pub slots: &'a Slots,
     pub head: &'a Head,
-    pub buckets: &'a Buckets,
+    /// Made when they are first needed: most tables of small streams never do.
+    pub buckets: &'a OnceLock<Buckets>,
 }
 
 /// Decodes whole rounds into `tokens`, a token of each of the `1 << lane_bits` lanes in turn, as many as fit and as `words`
@@ -118,6 +121,25 @@ pub(crate) fn decode_flat_rounds(
     }
 }
 
+/// The state behind a token with this slot, before it takes a word.
+#[inline(always)]
+fn behind_slot(x: u32, slot: u32) -> u32 {
+    (slot >> 20) * (x >> 12) + (slot >> 8 & 4095)
+}
+
+/// A state with the word before `at` taken, if it is too small without.
+///
+/// # Safety
+/// Two bytes of `words` are before `at`.
+#[inline(always)]
+unsafe fn filled(next: u32, words: &[u8], at: &mut usize) -> u32 {
+    // SAFETY: the caller's.
+    let word = unsafe { words.as_ptr().add(*at - 2).cast::<[u8; 2]>().read_unaligned() };
+    let low = next < LOW;
+    *at -= 2 * usize::from(low);
+    std::hint::select_unpredictable(low, next << 16 | u32::from(u16::from_le_bytes(word)), next)
+}
+
 fn plain<const LANES: usize>(
     slots: &Slots,
     states: &mut LaneStates,
@@ -138,14 +160,9 @@ fn plain<const LANES: usize>(
         for (x, token) in x.iter_mut().zip(tokens) {
             let slot = slots[(*x & 4095) as usize];
             *token = slot as u8;
-            let next = (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095);
             // SAFETY: a round begins with at least `2 * LANES` bytes before `at`, which is within `words`, and takes at
             // most 2 bytes a lane.
-            let word = unsafe { words.as_ptr().add(at - 2).cast::<[u8; 2]>().read_unaligned() };
-            let filled = next << 16 | u32::from(u16::from_le_bytes(word));
-            let low = next < LOW;
-            *x = std::hint::select_unpredictable(low, filled, next);
-            at -= 2 * usize::from(low);
+            *x = unsafe { filled(behind_slot(*x, slot), words, &mut at) };
         }
     }
     states[..LANES].copy_from_slice(&x);
@@ -180,14 +197,10 @@ fn plain_flat<const LANES: usize>(
             } else {
                 let slot = tables.slots[usize::from(number)][slot as usize];
                 *token = slot as u8;
-                (slot >> 20) * (*x >> 12) + (slot >> 8 & 4095)
+                behind_slot(*x, slot)
             };
             // SAFETY: as in [`plain`].
-            let word = unsafe { words.as_ptr().add(at - 2).cast::<[u8; 2]>().read_unaligned() };
-            let filled = next << 16 | u32::from(u16::from_le_bytes(word));
-            let low = next < LOW;
-            *x = std::hint::select_unpredictable(low, filled, next);
-            at -= 2 * usize::from(low);
+            *x = unsafe { filled(next, words, &mut at) };
         }
     }
     states[..LANES].copy_from_slice(&x);
@@ -231,8 +244,8 @@ impl Head {
 mod tests {
     use super::*;
 
-    /// Slots, head and buckets of a table with these frequencies, which add up to 4096.
-    fn forms(frequencies: &[u32]) -> (Box<Slots>, Head, Buckets) {
+    /// Slots and head of a table with these frequencies, which add up to 4096.
+    fn forms(frequencies: &[u32]) -> (Box<Slots>, Head) {
         let cumulative = |token: usize| frequencies[..token.min(frequencies.len())].iter().sum::<u32>();
         let share = |token: u8| {
             let token = usize::from(token);
@@ -245,7 +258,7 @@ mod tests {
                     token as u32 | distance << 8 | frequencies[token] << 20;
             }
         }
-        (slots, Head::new(share), Buckets::new(share))
+        (slots, Head::new(share))
     }
 
     /// Tables whose tokens are found by buckets or better gathered, and states and words of any kind: those of
@@ -276,8 +289,9 @@ mod tests {
         tables.push([0, 1, 0, 0, 4000, 0, 90, 0, 5].to_vec());
         let mut by_buckets = [0; 2];
         for frequencies in &tables {
-            let (slots, head, buckets) = forms(frequencies);
-            by_buckets[usize::from(buckets.suffice)] += 1;
+            let (slots, head) = forms(frequencies);
+            by_buckets[usize::from(Buckets::new(&slots).suffice)] += 1;
+            let buckets = OnceLock::new();
             let table = Table { slots: &slots, head: &head, buckets: &buckets };
             let words: Vec<u8> = (0..4001).map(|_| next() as u8).collect();
             let (slots, coarse) = ([*slots; 2], [coarse_slots(&slots); 2]);

@@ -19,8 +19,8 @@ pub enum Steps {
     PerChannel(Vec<Vec<f32>>),
 }
 
-/// Mantissa bits of rounded steps: with these no accuracy was lost on held-out images, with eight and fewer it was (docs/RESULTS.md). Ten
-/// steps take 17 bytes so, 13 with seven bits.
+/// Mantissa bits of rounded steps: with these no accuracy was lost on held-out images, with eight and fewer it was
+/// (docs/RESULTS.md). Ten steps take 17 bytes so, 13 with seven bits.
 const ROUNDED_BITS: u32 = 10;
 
 const ALLOWED: std::ops::RangeInclusive<f32> = 1e-30..=1e30;
@@ -63,10 +63,11 @@ impl Steps {
         }
     }
 
-    /// All steps rounded to the nearest of 1024 between each power of two and the next, so by 1/2048 (0.05%) of themselves at most.
+    /// All steps rounded to the nearest of 1024 between each power of two and the next, so by 1/2048 (0.05%) of themselves
+    /// at most.
     ///
-    /// Self-contained streams then take some 12 bits for most steps where they would take three or four bytes; profiles made by calibration have such
-    /// steps, so that both decode to the same maps.
+    /// Self-contained streams then take some 12 bits for most steps where they would take three or four bytes; profiles made
+    /// by calibration have such steps, so that both decode to the same maps.
     pub fn rounded(&self) -> Steps {
         self.map(|step| {
             let unit = 1 << (f32::MANTISSA_DIGITS - 1 - ROUNDED_BITS);

@@ -186,6 +186,41 @@ fn by_gathering<const VECTORS: usize>(
     end: &mut usize,
     tokens: &mut [u8],
 ) -> usize {
+    // SAFETY: a table, which needs no number.
+    unsafe { gather::<VECTORS, false>(std::slice::from_ref(slots), states, &[], words, end, tokens) }
+}
+
+/// As [`super::plain_flat`] with `8 * VECTORS` lanes.
+///
+/// # Safety
+/// The CPU has the features, and the numbers, as many as tokens, are of tables that are there.
+#[target_feature(enable = "avx2,popcnt")]
+pub(super) unsafe fn flat<const VECTORS: usize>(
+    tables: &[Slots],
+    states: &mut LaneStates,
+    numbers: &[u8],
+    words: &[u8],
+    end: &mut usize,
+    tokens: &mut [u8],
+) -> usize {
+    // SAFETY: the caller's.
+    unsafe { gather::<VECTORS, true>(tables, states, numbers, words, end, tokens) }
+}
+
+/// With the slots of all lanes from the first table, or those of each token from a table of its own.
+///
+/// # Safety
+/// As of [`flat`], if each has its own.
+#[target_feature(enable = "avx2,popcnt")]
+#[inline]
+unsafe fn gather<const VECTORS: usize, const FLAT: bool>(
+    tables: &[Slots],
+    states: &mut LaneStates,
+    numbers: &[u8],
+    words: &[u8],
+    end: &mut usize,
+    tokens: &mut [u8],
+) -> usize {
     assert!(*end <= words.len());
     let lanes = 8 * VECTORS;
     let mask = _mm256_set1_epi32(4095);
@@ -194,16 +229,21 @@ fn by_gathering<const VECTORS: usize>(
         std::array::from_fn(|v| unsafe { _mm256_loadu_si256(states[8 * v..].as_ptr().cast()) });
     let mut at = *end;
     let mut rounds = 0;
-    for tokens in tokens.chunks_exact_mut(lanes) {
+    for (round, tokens) in tokens.chunks_exact_mut(lanes).enumerate() {
         if at < 2 * lanes {
             break;
         }
         rounds += 1;
-        for (x, tokens) in x.iter_mut().zip(tokens.as_chunks_mut::<8>().0) {
-            // SAFETY: indices are below 4096. A round begins with at least `2 * lanes` bytes before `at`, and a vector
-            // takes at most 16 of them. The tokens are 8.
+        for (v, (x, tokens)) in x.iter_mut().zip(tokens.as_chunks_mut::<8>().0).enumerate() {
+            // SAFETY: places are within tables, and there are as many numbers as tokens. A round begins with at least
+            // `2 * lanes` bytes before `at`, and a vector takes at most 16 of them. The tokens are 8.
             unsafe {
-                let slot = _mm256_i32gather_epi32::<4>(slots.as_ptr().cast(), _mm256_and_si256(*x, mask));
+                let mut place = _mm256_and_si256(*x, mask);
+                if FLAT {
+                    let number = _mm_loadl_epi64(numbers.as_ptr().add(lanes * round + 8 * v).cast());
+                    place = _mm256_add_epi32(place, _mm256_slli_epi32::<12>(_mm256_cvtepu8_epi32(number)));
+                }
+                let slot = _mm256_i32gather_epi32::<4>(tables.as_ptr().cast(), place);
                 let (next, packed, taken) = step(*x, slot, words.as_ptr().add(at));
                 _mm_storel_epi64(tokens.as_mut_ptr().cast(), packed);
                 *x = next;
@@ -217,47 +257,4 @@ fn by_gathering<const VECTORS: usize>(
     }
     *end = at;
     rounds * lanes
-}
-
-/// As [`by_gathering`], each token with a table of its own.
-///
-/// # Safety
-/// The CPU has the features, and the numbers, as many as tokens, are of tables that are there.
-#[target_feature(enable = "avx2,popcnt")]
-pub(super) unsafe fn flat<const VECTORS: usize>(
-    tables: &[Slots],
-    states: &mut LaneStates,
-    numbers: &[u8],
-    words: &[u8],
-    end: &mut usize,
-    tokens: &mut [u8],
-) -> usize {
-    assert!(*end <= words.len());
-    let mask = _mm256_set1_epi32(4095);
-    let mut at = *end;
-    let mut rounds = 0;
-    // SAFETY: 8 states are a vector; eight numbers and tokens; a table has 4096 slots; words as in [`by_gathering`].
-    unsafe {
-        let mut x: [__m256i; VECTORS] = std::array::from_fn(|v| _mm256_loadu_si256(states[8 * v..].as_ptr().cast()));
-        for (tokens, numbers) in tokens.chunks_exact_mut(8 * VECTORS).zip(numbers.chunks_exact(8 * VECTORS)) {
-            if at < 16 * VECTORS {
-                break;
-            }
-            rounds += 1;
-            for (v, x) in x.iter_mut().enumerate() {
-                let number = _mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers.as_ptr().add(8 * v).cast()));
-                let place = _mm256_add_epi32(_mm256_slli_epi32::<12>(number), _mm256_and_si256(*x, mask));
-                let slot = _mm256_i32gather_epi32::<4>(tables.as_ptr().cast(), place);
-                let (next, packed, taken) = step(*x, slot, words.as_ptr().add(at));
-                _mm_storel_epi64(tokens.as_mut_ptr().add(8 * v).cast(), packed);
-                *x = next;
-                at -= 2 * taken;
-            }
-        }
-        for (v, x) in x.iter().enumerate() {
-            _mm256_storeu_si256(states[8 * v..].as_mut_ptr().cast(), *x);
-        }
-    }
-    *end = at;
-    rounds * 8 * VECTORS
 }

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::super::LaneStates;
-use super::buckets::{COARSE_BITS, FINE_BITS, FIRST_FINE};
+use super::buckets::{Buckets, COARSE_BITS, FINE_BITS, FIRST_FINE};
 use super::{LOW, Slots, Table};
 
 /// [`super::decode_rounds`] for 16 lanes and more.
@@ -20,12 +20,16 @@ pub(super) fn decode(
     end: &mut usize,
     tokens: &mut [u8],
 ) -> usize {
-    match (lane_bits, table.buckets.suffice) {
-        (4, _) => by_gathering::<1>(table.slots, states, words, end, tokens),
-        (5, false) => by_gathering::<2>(table.slots, states, words, end, tokens),
-        (5, true) => by_buckets::<1>(table, states, words, end, tokens),
-        (_, false) => by_gathering::<4>(table.slots, states, words, end, tokens),
-        (_, true) => by_buckets::<2>(table, states, words, end, tokens),
+    let slots = table.slots;
+    if lane_bits == 4 {
+        return by_gathering::<1>(slots, states, words, end, tokens);
+    }
+    let buckets = table.buckets.get_or_init(|| Buckets::new(slots));
+    match (lane_bits, buckets.suffice) {
+        (5, false) => by_gathering::<2>(slots, states, words, end, tokens),
+        (5, true) => by_buckets::<1>(slots, buckets, states, words, end, tokens),
+        (_, false) => by_gathering::<4>(slots, states, words, end, tokens),
+        (_, true) => by_buckets::<2>(slots, buckets, states, words, end, tokens),
     }
 }
 
@@ -37,14 +41,14 @@ pub(super) fn decode(
 /// 1.9 with 32 lanes, and 3.2 with 64, which wait for two steps at once.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,popcnt")]
 fn by_buckets<const GROUPS: usize>(
-    table: Table,
+    slots: &Slots,
+    buckets: &Buckets,
     states: &mut LaneStates,
     words: &[u8],
     end: &mut usize,
     tokens: &mut [u8],
 ) -> usize {
     assert!(*end <= words.len());
-    let Table { slots, buckets, .. } = table;
     let numbers = |first: i16, by: i16| {
         let numbers: [i16; 32] = std::array::from_fn(|i| first + by * i as i16);
         // SAFETY: 64 bytes.
@@ -191,7 +195,7 @@ pub(super) unsafe fn flat<const VECTORS: usize>(
     unsafe { gather::<VECTORS, true>(tables, states, numbers, words, end, tokens) }
 }
 
-/// The slots of 16 lanes from the first table, or each from one of its own.
+/// With the slots of all lanes from the first table, or those of each token from a table of its own.
 ///
 /// # Safety
 /// As of [`flat`], if each has its own.
@@ -221,8 +225,8 @@ unsafe fn gather<const VECTORS: usize, const FLAT: bool>(
         }
         rounds += 1;
         for (v, (x, tokens)) in x.iter_mut().zip(tokens.as_chunks_mut::<16>().0).enumerate() {
-            // SAFETY: places are within tables, and there are as many numbers as tokens. A round begins with at least `2 * lanes` bytes before `at`, and a vector
-            // takes at most 32 of them. The tokens are 16.
+            // SAFETY: places are within tables, and there are as many numbers as tokens. A round begins with at least
+            // `2 * lanes` bytes before `at`, and a vector takes at most 32 of them. The tokens are 16.
             let (slot, next) = unsafe {
                 let mut place = _mm512_and_si512(*x, mask);
                 if FLAT {

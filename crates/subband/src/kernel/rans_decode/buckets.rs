@@ -1,6 +1,8 @@
 //! Where the first tokens of a table are found from a slot by two small lookups and a comparison: it fits vector
 //! registers, and no slot is gathered from memory.
 
+use super::Slots;
+
 /// Tokens that can be found so: as many 16-bit numbers as a vector of 512 bits has.
 const FOUND: usize = 32;
 const BUCKETS: usize = 64;
@@ -14,7 +16,7 @@ pub(super) const FINE_BITS: u32 = FINE.ilog2();
 /// The first tokens of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Buckets {
-    /// The token of the first slot of each coarse bucket.
+    /// The token of the first slot of each coarse bucket, at most the last one that can be found.
     pub(super) coarse: [u8; BUCKETS],
     /// The same for fine buckets, from slot `FIRST_FINE` on; but 0 for the first one, where slots before it are looked up.
     pub(super) fine: [u8; BUCKETS],
@@ -27,20 +29,18 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    /// With the frequency and the cumulative of a token.
-    pub fn new(share: impl Fn(u8) -> (u32, u32)) -> Self {
-        let shares: [(u32, u32); FOUND] = std::array::from_fn(|token| share(token as u8));
+    /// Of the table with these slots.
+    pub fn new(slots: &Slots) -> Self {
+        let mut cumulative = 0;
+        let shares: [(u32, u32); FOUND] = std::array::from_fn(|token| {
+            let slot = slots.get(cumulative as usize).filter(|&&slot| usize::from(slot as u8) == token);
+            let share = (slot.map_or(0, |slot| slot >> 20), cumulative);
+            cumulative += share.0;
+            share
+        });
         let last = shares.map(|(frequency, cumulative)| (frequency + cumulative) as i16 - 1);
-        // The first of the tokens that end in this slot or later; the last one if none does.
-        let first_tokens = |first: usize, slots: usize| {
-            let mut token = 0;
-            let tokens: [u8; BUCKETS] = std::array::from_fn(|bucket| {
-                while token < FOUND - 1 && i32::from(last[token]) < (first + bucket * slots) as i32 {
-                    token += 1;
-                }
-                token as u8
-            });
-            tokens
+        let first_tokens = |first: usize, size: usize| -> [u8; BUCKETS] {
+            std::array::from_fn(|bucket| (slots[first + bucket * size] as u8).min(FOUND as u8 - 1))
         };
         let coarse = first_tokens(0, COARSE);
         let mut fine = first_tokens(FIRST_FINE, FINE);
