@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use subband::TensorData;
 use subband_nn::Layers;
 use subband_onnx::{
-    Axes, Candidate, Colours, Engine, Inputs, Layout, Model, Preprocess, Rten, Runnable, Size, candidates, input_shape,
-    layers,
+    Axes, Candidate, Colours, Engine, ErrorKind, Inputs, Layout, Model, Port, Preprocess, Rten, Runnable, Size,
+    candidates, input_shape, layers,
 };
 
 use crate::args;
@@ -41,6 +41,10 @@ pub struct OnnxArgs {
     /// Height and width that the model is given: N or HEIGHTxWIDTH [default: what the model takes, else 224]
     #[arg(long, visible_alias = "input-size", value_name = "SIZE", value_parser = size)]
     crop: Option<Size>,
+
+    /// Take batch and sizes that the file fixes for those of its export only: the network takes others too
+    #[arg(long)]
+    any_shape: bool,
 
     /// Mean of each colour, subtracted after scaling [default: 0.485,0.456,0.406]
     #[arg(long, value_name = "R,G,B", value_parser = three)]
@@ -87,16 +91,35 @@ pub fn is_file(model: &str) -> bool {
 impl OnnxArgs {
     pub fn open(&self, path: &Path) -> Result<Opened> {
         let preprocess = self.preprocess()?;
-        let model = Model::read(path)?;
+        let mut model = Model::read(path)?;
+        if self.any_shape {
+            model = model.with_any_shape();
+        }
         let engine = self.engine()?;
-        let in_file = || path.display().to_string();
+        let mut guessed = false;
         let shape = match input_shape(&model, preprocess.size()) {
             // A size must come from somewhere; ImageNet's is what most classifiers were trained on.
-            Err(_) if preprocess.size().is_none() => input_shape(&model, Some([224, 224])),
+            Err(_) if preprocess.size().is_none() => {
+                guessed = true;
+                input_shape(&model, Some([224, 224]))
+            }
             shape => shape,
         };
-        let shape = shape.with_context(in_file)?;
-        let candidates = candidates(&model, &*engine, &shape).with_context(in_file)?;
+        let fixed = !self.any_shape && model.inputs().first().is_some_and(fixes_sizes);
+        let told = |error: subband_onnx::Error| {
+            let advice = match error.kind() {
+                ErrorKind::InvalidArgument if fixed => {
+                    " (--any-shape is for models that take other shapes than the one they were exported with)"
+                }
+                _ if guessed => {
+                    " (nothing says the size of its input: taken was 224x224, --crop HEIGHTxWIDTH is for another)"
+                }
+                _ => "",
+            };
+            anyhow::Error::new(error).context(format!("{}{advice}", path.display()))
+        };
+        let shape = shape.map_err(told)?;
+        let candidates = candidates(&model, &*engine, &shape).map_err(told)?;
         Ok(Opened { model, engine, candidates, layout: self.layout, shape, preprocess, labels: self.labels.clone() })
     }
 
@@ -138,6 +161,15 @@ impl OnnxArgs {
         #[cfg(not(feature = "ort"))]
         Err(args::usage("this build has no ONNX Runtime: build with --features ort"))
     }
+}
+
+/// Whether a file takes a batch of one number alone, or pictures of one size.
+fn fixes_sizes(input: &Port) -> bool {
+    input.shape.iter().enumerate().any(|(axis, size)| match axis {
+        0 => size.is_some_and(|size| size > 1),
+        1 => false,
+        _ => size.is_some(),
+    })
 }
 
 impl Opened {

@@ -1,7 +1,8 @@
-//! Progress bars on standard error: shown on a terminal, silent in a pipe and under `--quiet`.
+//! Progress on standard error: bars on a terminal; in a pipe or a log file a line now and then of jobs that take long; nothing
+//! under `--quiet`.
 
-use std::io::{self, Write};
-use std::time::Duration;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use subband_nn::Progress;
@@ -22,15 +23,21 @@ fn bar(total: u64, prefix: String, quiet: bool, template: &str) -> ProgressBar {
     bar
 }
 
+/// Between two lines of a job whose bars nobody sees.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
 /// Draws what a long job of subband-nn tells: one bar a stage, its messages and epochs as lines.
 pub struct Bars {
     bar: ProgressBar,
     quiet: bool,
+    /// Where standard error is no terminal, when it last heard of the job.
+    last_line: Option<Instant>,
 }
 
 impl Bars {
     pub fn new(quiet: bool) -> Self {
-        Self { bar: ProgressBar::hidden(), quiet }
+        let last_line = (!quiet && !io::stderr().is_terminal()).then(Instant::now);
+        Self { bar: ProgressBar::hidden(), quiet, last_line }
     }
 
     /// A line on standard error, above the bar where there is one.
@@ -52,6 +59,11 @@ impl Progress for Bars {
         self.bar.set_position(done);
         if !note.is_empty() {
             self.bar.set_message(note.to_owned());
+        }
+        if self.last_line.is_some_and(|last| last.elapsed() >= LINE_EVERY) {
+            self.last_line = Some(Instant::now());
+            let total = self.bar.length().unwrap_or(done);
+            self.line(format!("{} {done}/{total} {note}", self.bar.prefix()).trim_end());
         }
     }
 

@@ -99,3 +99,18 @@ fn photographs_that_do_not_decode_are_left_out_and_listed() {
     assert_eq!((found["images"].as_u64(), found["skipped"].as_array().unwrap().len()), (Some(2), 1));
     assert!(warnings.contains("left out") && warnings.contains("broken.jpg"), "{warnings}");
 }
+
+#[test]
+fn sizes_that_the_file_fixes_or_leaves_open() {
+    let folder = folder();
+    let error = folder.fails(1, &["taps", "net.onnx", "--crop", "32"]);
+    assert!(error.contains("does not take 32 x 32") && error.contains("--any-shape"), "{error}");
+    let text = folder.ok(&["taps", "net.onnx", "--crop", "32", "--any-shape"]);
+    assert!(text.contains("4x32x32"), "{text}");
+    // What is wrong with another model is not its sizes.
+    let nodes = [("Frobnicate", "x", "a"), ("Relu", "a", "b"), ("Neg", "b", "y")];
+    let nodes = nodes.map(|(operator, reads, makes)| onnx::node(operator, &[reads], makes, &[]));
+    folder.write("other.onnx", &onnx::model(&nodes, &[], ("x", &[3, 4, 4]), ("y", &[3, 4, 4])));
+    let error = folder.fails(1, &["taps", "other.onnx"]);
+    assert!(!error.contains("--any-shape"), "{error}");
+}

@@ -58,6 +58,76 @@ fn a_tuned_profile_goes_to_eval() {
 }
 
 #[test]
+fn a_batch_of_an_export() {
+    let folder = folder();
+    folder.write("ten.onnx", &small::model(Some(10)));
+    let tune = ["tune", "ten.onnx", "--data", "in.npy", "--taps", "relu", "--max-kl", "0.01", "--search-images", "6"];
+    let error = folder.fails(1, &[&tune[..], &["-o", "p.sbp"]].concat());
+    assert!(error.contains("10") && error.contains("--any-shape"), "{error}");
+    assert!(!folder.path("p.sbp").exists());
+    folder.ok(&[&tune[..], &["-o", "p.sbp", "--any-shape"]].concat());
+    // The same network: the same profile, but for its name.
+    folder.ok(&[
+        "tune",
+        "net.onnx",
+        "--data",
+        "in.npy",
+        "--taps",
+        "relu",
+        "--max-kl",
+        "0.01",
+        "--search-images",
+        "6",
+        "-o",
+        "q.sbp",
+    ]);
+    assert_eq!(folder.read("p.sbp").len(), folder.read("q.sbp").len());
+}
+
+#[test]
+fn a_tuned_profile_at_another_rate() {
+    let folder = folder();
+    let tune = ["tune", "net.onnx", "--data", "in.npy", "--taps", "relu", "--max-kl", "0.01", "--search-images", "6"];
+    folder.ok(&[&tune[..], &["-o", "p.sbp"]].concat());
+    let calibrate = ["calibrate", "--model", "net.onnx", "--data", "in.npy", "--from-profile"];
+    let text = folder.ok(&[&calibrate[..], &["p.sbp", "--step-scale", "2", "-o", "coarse.sbp"]].concat());
+    assert!(text.contains("3 taps of p.sbp, steps times 2"), "{text}");
+    let bits = |profile: &str| {
+        folder.ok(&["eval", "--model", "net.onnx", "--data", "in.npy", "--profile", profile, "--json", "e.json"]);
+        json(&folder, "e.json")["bits_per_value"].as_f64().unwrap()
+    };
+    assert!(bits("coarse.sbp") < 0.9 * bits("p.sbp"));
+    // Without a factor steps, transforms and masks are those of the profile.
+    folder.ok(&[&calibrate[..], &["coarse.sbp", "-o", "again.sbp"]].concat());
+    assert_eq!(folder.read("again.sbp"), folder.read("coarse.sbp"));
+    let error =
+        folder.fails(2, &[&calibrate[..5], &["--taps", "relu", "--from-profile", "p.sbp", "-o", "q.sbp"]].concat());
+    assert!(error.contains("--taps"), "{error}");
+    folder.write("other.onnx", &common::onnx::small("r1"));
+    let error = folder.fails(
+        1,
+        &[
+            "calibrate",
+            "--model",
+            "other.onnx",
+            "--crop",
+            "16",
+            "--data",
+            "in.npy",
+            "--from-profile",
+            "p.sbp",
+            "-o",
+            "q.sbp",
+        ],
+    );
+    assert!(
+        error.contains("other.onnx") || error.contains("which the model has not") || error.contains("in.npy"),
+        "{error}"
+    );
+    assert!(!folder.path("q.sbp").exists());
+}
+
+#[test]
 fn a_budget_out_of_reach_has_its_own_status() {
     let folder = folder();
     let args = ["tune", "net.onnx", "--data", "in.npy", "--taps", "block", "--min-psnr", "300", "--rule", "--quiet"];

@@ -6,7 +6,7 @@ use subband_nn::Progress;
 use subband_nn::calibrate::{finish, fit};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::{Runnable, batch_size};
+use crate::evaluate::{Runnable, batch_size, planes_of};
 use crate::inputs::Inputs;
 use crate::layout::{Layout, Planes};
 use crate::maps::{one_per_thread, through};
@@ -146,6 +146,44 @@ pub fn calibrate(
     let profile = profile_of(model, &network, &codings, inputs, options, progress)?;
     progress.end();
     Ok(Calibrated { profile, statistics })
+}
+
+/// A profile with the codings of `profile`, its steps times `step_factor` and rounded ([`Steps::rounded`]), and tables made anew
+/// from `inputs`, for efforts up to `effort`.
+///
+/// # Errors
+/// `Codec` for steps that leave their range; `InvalidArgument` for a profile of another network; those of
+/// [`TappedNetwork::new`] and of runs.
+pub fn recalibrate(
+    runnable: &Runnable<'_>,
+    profile: &Profile,
+    step_factor: f32,
+    inputs: &Inputs,
+    layout: Layout,
+    effort: Effort,
+    progress: &mut dyn Progress,
+) -> Result<Profile> {
+    let Runnable { model, engine, candidates } = *runnable;
+    let planes = planes_of(profile, candidates, layout)?;
+    let mut codings = Vec::with_capacity(planes.len());
+    for (tap, planes) in profile.taps().iter().zip(planes) {
+        let (name, shape) = (tap.name(), tap.shape());
+        if planes.shape != shape {
+            let has = planes.shape;
+            return Err(Error::argument(format!(
+                "the profile has a tap {name} of {shape:?}: that of the model is {has:?}"
+            )));
+        }
+        let mut coding = tap.coding().clone();
+        coding.steps = coding.steps.scaled(step_factor).rounded();
+        codings.push(TapCoding { name: name.to_owned(), planes, coding });
+    }
+    let names: Vec<String> = codings.iter().map(|tap| tap.name.clone()).collect();
+    let network = TappedNetwork::new(model, engine, &names)?;
+    let options = TableOptions::default().with_effort(effort);
+    let made = profile_of(model, &network, &codings, inputs, options, progress)?;
+    progress.end();
+    Ok(made)
 }
 
 /// A level halves both sides: more than the longer side has bits transform nothing.

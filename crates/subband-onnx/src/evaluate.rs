@@ -127,7 +127,7 @@ pub fn evaluate(
 
 /// How the maps of a profile's taps are seen as planes. A tap that the model has not is refused with the names of those it
 /// has, unless they are many.
-fn planes_of(profile: &Profile, candidates: &[Candidate], layout: Layout) -> Result<Vec<Planes>> {
+pub(crate) fn planes_of(profile: &Profile, candidates: &[Candidate], layout: Layout) -> Result<Vec<Planes>> {
     let by_name: HashMap<&str, &Candidate> = candidates.iter().map(|tap| (tap.name.as_str(), tap)).collect();
     let planes = |tap: &subband::TapProfile| {
         let candidate = by_name

@@ -32,7 +32,9 @@ mod taps;
 mod tune;
 mod types;
 
-pub use calibrate::{CalibrateConfig, Calibrated, TableOptions, TapCoding, TapStatistics, calibrate, profile_of};
+pub use calibrate::{
+    CalibrateConfig, Calibrated, TableOptions, TapCoding, TapStatistics, calibrate, profile_of, recalibrate,
+};
 #[cfg(feature = "ort")]
 pub use engine::Ort;
 pub use engine::{Data, Engine, Prepared, Rten, Segment, Value};

@@ -132,6 +132,29 @@ impl Model {
         self.graph().input.iter().filter(given).map(port).collect()
     }
 
+    /// Forgets the sizes that the file gives of its inputs' axes, channels apart: an export writes down those of the example it
+    /// was made with, though the network may take others. Where it does not, running it fails.
+    ///
+    /// # Shapes
+    /// `[10, 3, 32, 32]` becomes `[?, 3, ?, ?]`. Of an axis that is not the second of four, nothing is known to be channels.
+    pub fn with_any_shape(mut self) -> Self {
+        let graph = self.proto.graph.as_mut().expect("checked when read");
+        for input in graph.input.iter_mut().filter(|input| {
+            let name = input.name.as_deref().unwrap_or_default();
+            !self.weights.contains_key(name)
+        }) {
+            let tensor = input.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
+            let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_mut()) else { continue };
+            let axes = shape.dim.len();
+            for (axis, dim) in shape.dim.iter_mut().enumerate() {
+                if !(axes == 4 && axis == 1) {
+                    *dim = Default::default();
+                }
+            }
+        }
+        self
+    }
+
     /// Outputs.
     pub fn outputs(&self) -> Vec<Port> {
         self.graph().output.iter().map(port).collect()

@@ -34,7 +34,8 @@ Examples:
   subband calibrate --network resnet18 --weights r18.safetensors --data imagenet/train --step-scale 0.5 -o r18.sbp
   subband calibrate --network resnet20 --weights w.safetensors --from-profile r.sbp --effort max -o max.sbp
   subband calibrate --round-steps r.sbp -o rounded.sbp
-  subband calibrate --model net.onnx --data photographs --taps relu --step-scale 0.3 -o net.sbp"
+  subband calibrate --model net.onnx --data photographs --taps relu --step-scale 0.3 -o net.sbp
+  subband calibrate --model net.onnx --data photographs --from-profile tuned.sbp --step-scale 0.8 -o finer.sbp"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -84,9 +85,9 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     held_out: Option<PathBuf>,
 
-    /// Keep taps, transforms, steps and masks of this profile, such as a retrained network's, and make the rest anew
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "taps", "wavelet", "levels", "preset",
-        "bits", "target_drop", "rounding", "reconstruction", "held_out", "held_out_images"])]
+    /// Keep taps, transforms, steps and masks of this profile, such as a retrained network's or a tuned one, and make the rest anew
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["taps", "wavelet", "levels", "preset", "bits",
+         "target_drop", "rounding", "reconstruction", "held_out", "held_out_images"])]
     from_profile: Option<PathBuf>,
 
     /// Round the steps of this profile and keep all else of it: no network is run. Maps as self-contained streams then take some
@@ -149,11 +150,11 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
     if let Some(given) = &args.round_steps {
         return run_round_steps(given, &args, ui);
     }
-    if let Some(model) = &args.model {
-        return run_onnx(model, &args, ui);
-    }
     if let Some(given) = &args.from_profile {
         return run_from_profile(given, &args, ui);
+    }
+    if let Some(model) = &args.model {
+        return run_onnx(model, &args, ui);
     }
     let taps: Taps = args.taps.parse().map_err(|e: subband_nn::Error| args::usage(e.to_string()))?;
     let mut config = CalibrateConfig::default().with_taps(taps).with_rule(args.rule.rule());
@@ -185,20 +186,29 @@ pub fn run(args: Args, ui: Ui) -> Result<()> {
 fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
     let profile = super::read_profile(given)?;
     let output = Output::create(&args.output, args.force)?;
-    let source = args.network.source(models::BASELINE)?;
-    let network = source.load()?;
-    let train = args.network.images(source.kind, Part::Train)?;
     let images = args.images.map_or(CalibrateConfig::default().images, |n| n as usize);
-    let mut bars = Bars::new(ui.quiet);
     let factor = args.rule.step_scale.unwrap_or(1.0) as f32;
-    let made =
-        args.threads.run(|| Ok(recalibrate(&network, &train, &profile, factor, images, args.effort, &mut bars)?))?;
+    let mut bars = Bars::new(ui.quiet);
+    let made = match &args.model {
+        Some(model) => args.threads.run(|| {
+            let opened = args.onnx.open(model)?;
+            let inputs = opened.inputs(onnx_data(args)?, args.network.classes())?.spread(images);
+            let (network, layout) = (opened.network(), opened.layout);
+            Ok(subband_onnx::recalibrate(&network, &profile, factor, &inputs, layout, args.effort, &mut bars)?)
+        })?,
+        None => {
+            let source = args.network.source(models::BASELINE)?;
+            let network = source.load()?;
+            let train = args.network.images(source.kind, Part::Train)?;
+            args.threads.run(|| Ok(recalibrate(&network, &train, &profile, factor, images, args.effort, &mut bars)?))?
+        }
+    };
     drop(bars);
     let (bytes, to_stderr) = write(&made, output, args)?;
     let steps = if factor == 1.0 { String::new() } else { format!(", steps times {factor}") };
     let text = format!(
         "{}, {} taps of {}{steps}, for efforts up to {}{}",
-        made.network(),
+        onnx::printable(made.network()),
         made.taps().len(),
         given.display(),
         args.effort,
@@ -207,10 +217,15 @@ fn run_from_profile(given: &Path, args: &Args, ui: Ui) -> Result<()> {
     if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
 }
 
+/// The photographs or arrays of an ONNX model.
+fn onnx_data(args: &Args) -> Result<&Path> {
+    args.network.data().ok_or_else(|| args::usage("an ONNX model needs --data: photographs or arrays"))
+}
+
 fn run_round_steps(given: &Path, args: &Args, ui: Ui) -> Result<()> {
     let made = super::read_profile(given)?.with_rounded_steps();
     let (bytes, to_stderr) = write(&made, Output::create(&args.output, args.force)?, args)?;
-    let (network, taps) = (made.network(), made.taps().len());
+    let (network, taps) = (onnx::printable(made.network()), made.taps().len());
     let text = format!("{network}, {taps} taps of {}, steps rounded{}", given.display(), last_line(&made, bytes));
     if ui.quiet { Ok(()) } else { output::print(&text, to_stderr) }
 }
@@ -224,7 +239,7 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
     config.rounding = args.rounding.unwrap_or(config.rounding);
     config.reconstruction = args.reconstruction.unwrap_or(config.reconstruction);
     config.effort = args.effort;
-    let data = args.network.data().ok_or_else(|| args::usage("an ONNX model needs --data: photographs or arrays"))?;
+    let data = onnx_data(args)?;
     let output = Output::create(&args.output, args.force)?;
     let mut bars = Bars::new(ui.quiet);
     let found = args.threads.run(|| {
@@ -240,7 +255,7 @@ fn run_onnx(path: &Path, args: &Args, ui: Ui) -> Result<()> {
     let mut text = tap_table(&found.profile, measured);
     text += &format!(
         "\n{}, {} taps: step scale {}",
-        found.profile.network(),
+        onnx::printable(found.profile.network()),
         found.profile.taps().len(),
         config.step_scale
     );
