@@ -92,18 +92,22 @@ impl OnnxArgs {
     pub fn open(&self, path: &Path) -> Result<Opened> {
         let preprocess = self.preprocess()?;
         let mut model = Model::read(path)?;
+        // Without --crop the size of the export is still the one to take.
+        let size = preprocess.size();
+        let of_export = if size.is_none() { input_shape(&model, None).ok() } else { None };
         if self.any_shape {
             model = model.with_any_shape();
         }
         let engine = self.engine()?;
         let mut guessed = false;
-        let shape = match input_shape(&model, preprocess.size()) {
+        let shape = match (of_export, size) {
+            (Some(shape), _) => Ok(shape),
             // A size must come from somewhere; ImageNet's is what most classifiers were trained on.
-            Err(_) if preprocess.size().is_none() => {
+            (None, None) => {
                 guessed = true;
                 input_shape(&model, Some([224, 224]))
             }
-            shape => shape,
+            (None, size) => input_shape(&model, size),
         };
         let fixed = !self.any_shape && model.inputs().first().is_some_and(fixes_sizes);
         let told = |error: subband_onnx::Error| {

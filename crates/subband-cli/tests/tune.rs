@@ -61,27 +61,20 @@ fn a_tuned_profile_goes_to_eval() {
 fn a_batch_of_an_export() {
     let folder = folder();
     folder.write("ten.onnx", &small::model(Some(10)));
-    let tune = ["tune", "ten.onnx", "--data", "in.npy", "--taps", "relu", "--max-kl", "0.01", "--search-images", "6"];
-    let error = folder.fails(1, &[&tune[..], &["-o", "p.sbp"]].concat());
+    let calibrate = ["calibrate", "--data", "in.npy", "--taps", "relu", "--model"];
+    let error = folder.fails(1, &[&calibrate[..], &["ten.onnx", "-o", "p.sbp"]].concat());
     assert!(error.contains("10") && error.contains("--any-shape"), "{error}");
     assert!(!folder.path("p.sbp").exists());
-    folder.ok(&[&tune[..], &["-o", "p.sbp", "--any-shape"]].concat());
-    // The same network: the same profile, but for its name.
-    folder.ok(&[
-        "tune",
-        "net.onnx",
-        "--data",
-        "in.npy",
-        "--taps",
-        "relu",
-        "--max-kl",
-        "0.01",
-        "--search-images",
-        "6",
-        "-o",
-        "q.sbp",
-    ]);
-    assert_eq!(folder.read("p.sbp").len(), folder.read("q.sbp").len());
+    folder.ok(&[&calibrate[..], &["ten.onnx", "--any-shape", "-o", "p.sbp"]].concat());
+    folder.ok(&[&calibrate[..], &["net.onnx", "-o", "q.sbp"]].concat());
+    let eval = |model: &str, profile: &str, more: &[&str]| {
+        folder
+            .ok(&[&["eval", "--data", "in.npy", "--json", "e.json", "--model", model, "--profile", profile], more]
+                .concat());
+        json(&folder, "e.json")["bytes"].as_u64().unwrap()
+    };
+    // The same network with the same maps.
+    assert_eq!(eval("ten.onnx", "p.sbp", &["--any-shape"]), eval("net.onnx", "q.sbp", &[]));
 }
 
 #[test]
