@@ -18,6 +18,9 @@ fn wrong_configurations_are_one_clear_error_and_leave_nothing() {
         (&["--set", "codec.rounding=0.7"], &["codec.rounding = 0.7", "0 to 0.5"]),
         (&["--set", "training.network=resnet18"], &["weights is missing"]),
         (&["--network", "resnet18", "--weights", "w", "--batch-size", "1"], &["batch_size = 1", "at least 2"]),
+        (&["--devices", "0"], &["devices = 0", "at least 1"]),
+        (&["--devices", "3"], &["devices = 3", "divisor of batch_size, which is 128"]),
+        (&["--devices", "two"], &["--devices", "two"]),
         (&["--lambda", "0.5", "--set", "rate.lambda=0.6"], &["rate.lambda is set twice"]),
         (&["--taps", "conv"], &["conv", "blocks"]),
     ] {

@@ -51,6 +51,19 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
+
+    /// `count` parts of it, in order and as equal as can be; some are empty where there are fewer images.
+    pub(crate) fn shards(&self, count: usize) -> Vec<Self> {
+        let size: usize = self.shape.iter().product();
+        let cut = |shard: usize| shard * self.len() / count;
+        let shard = |from: usize, to: usize| Self {
+            shape: self.shape,
+            pixels: self.pixels[from * size..to * size].to_vec(),
+            labels: self.labels[from..to].to_vec(),
+            skipped: Vec::new(),
+        };
+        (0..count).map(|at| shard(cut(at), cut(at + 1))).collect()
+    }
 }
 
 /// A file that was left out, and why.
@@ -243,6 +256,17 @@ mod tests {
         assert_eq!(part.limit(100).len(), 3);
         let spread = counted(10).spread(3);
         assert_eq!(spread.batch(&[0, 1, 2]).unwrap().labels, [0, 3, 6]);
+    }
+
+    #[test]
+    fn shards_are_a_batch_cut() {
+        let batch = counted(5).batch(&[0, 1, 2, 3, 4]).unwrap();
+        let labels = |count: usize| -> Vec<Vec<u32>> { batch.shards(count).into_iter().map(|b| b.labels).collect() };
+        assert_eq!(labels(1), [vec![0, 1, 2, 3, 4]]);
+        assert_eq!(labels(2), [vec![0, 1], vec![2, 3, 4]]);
+        assert_eq!(batch.shards(2)[1].pixels, [6, 7, 8, 9, 10, 11, 12, 13, 14]);
+        assert_eq!(labels(7).iter().filter(|shard| shard.is_empty()).count(), 2);
+        assert_eq!(labels(7).concat(), [0, 1, 2, 3, 4]);
     }
 
     #[test]

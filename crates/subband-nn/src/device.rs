@@ -4,6 +4,7 @@ use std::str::FromStr;
 use burn::tensor::Device;
 
 use crate::error::{Error, Result};
+use crate::ops::has_kernels;
 
 /// Where networks run. What there is beside the CPU depends on this crate's features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,51 @@ impl FromStr for Backend {
     }
 }
 
+/// `count` devices of the kind of `first`: the first graphics cards, or the one CPU so many times.
+///
+/// # Errors
+/// `InvalidArgument` for none, or more than there are.
+pub(crate) fn devices_like(first: &Device, count: usize) -> Result<Vec<Device>> {
+    if count == 0 {
+        return Err(Error::argument("devices = 0: must be at least 1"));
+    }
+    if count == 1 || has_kernels(first) {
+        return Ok(vec![first.clone(); count]);
+    }
+    let there = graphics_cards(first);
+    if there.len() < count {
+        let most = there.len();
+        return Err(Error::argument(format!(
+            "devices = {count}: must be 1 to {most}, the graphics cards of this kind"
+        )));
+    }
+    Ok(there[..count].to_vec())
+}
+
+/// All graphics cards that are reached as `first` is.
+fn graphics_cards(first: &Device) -> Vec<Device> {
+    let mut there = Vec::new();
+    #[cfg(feature = "cuda")]
+    {
+        let cards = Device::enumerate(burn::tensor::DeviceType::Cuda);
+        if cards.contains(first) {
+            there.extend(cards.iter().cloned());
+        }
+    }
+    #[cfg(feature = "wgpu")]
+    if there.is_empty() {
+        use burn::tensor::{DeviceKind, DeviceType};
+        // Other adapters are integrated graphics and CPUs that act as cards.
+        let adapters = Device::enumerate(DeviceType::Wgpu);
+        let cards = (0..).map(|card| Device::wgpu(DeviceKind::DiscreteGpu(card)));
+        there.extend(cards.take_while(|card| adapters.contains(card)));
+    }
+    if there.is_empty() {
+        there.push(first.clone());
+    }
+    if first.is_autodiff() { there.into_iter().map(Device::autodiff).collect() } else { there }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +129,14 @@ mod tests {
         }
         let error = "tpu".parse::<Backend>().unwrap_err().to_string();
         assert!(error.contains("`tpu`") && error.contains("cpu"), "{error}");
+    }
+
+    #[test]
+    fn the_cpu_counts_as_often_as_wanted() {
+        let device = Device::flex().autodiff();
+        let devices = devices_like(&device, 3).unwrap();
+        assert!(devices.len() == 3 && devices.iter().all(|d| *d == device && d.is_autodiff()));
+        let error = devices_like(&device, 0).unwrap_err().to_string();
+        assert!(error.contains("devices = 0"), "{error}");
     }
 }

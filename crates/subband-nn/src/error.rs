@@ -19,6 +19,8 @@ pub enum ErrorKind {
     NonFinite,
     /// The codec refused.
     Codec,
+    /// One of several devices gave up in the middle of its work.
+    Device,
 }
 
 /// The error of this crate: a kind to act on and a message to read.

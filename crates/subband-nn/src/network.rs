@@ -219,6 +219,18 @@ impl Network {
         Self { device: self.device.clone().without_autodiff(), model: self.model.valid(), ..self.clone() }
     }
 
+    /// A network around `model`, which is on `device`.
+    pub(crate) fn around(model: ResNet, kind: NetworkKind, shortcut: Shortcut, device: &Device) -> Self {
+        Self { kind, shortcut, sites: kind.sites(), device: device.clone(), model }
+    }
+
+    /// This network for inference, on another device.
+    pub(crate) fn copy_on(&self, device: &Device) -> Self {
+        let device = device.clone().without_autodiff();
+        // `fork` moves running statistics in place, and clones share them; `valid` gives the copy its own.
+        Self { model: self.valid().model.fork(&device), device, ..self.clone() }
+    }
+
     /// The pixels of a batch as the network wants them: `((p / 255) - mean) / std` per channel, `[N, 3, H, W]`, on the
     /// network's device.
     pub fn input(&self, batch: &Batch) -> Tensor<4> {

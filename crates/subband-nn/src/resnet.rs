@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use burn::module::Module;
+use burn::module::{Module, RunningState};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
@@ -31,6 +31,12 @@ pub(crate) struct NormStatistics {
     pub mean: Tensor<1>,
     /// Unbiased.
     pub variance: Tensor<1>,
+}
+
+impl NormStatistics {
+    pub fn moved_to(self, device: &Device) -> Self {
+        Self { mean: self.mean.to_device(device), variance: self.variance.to_device(device) }
+    }
 }
 
 /// The modules of one residual network; `weights.rs` knows which PyTorch name each parameter carries.
@@ -109,6 +115,22 @@ impl ResNet {
             [&mut block.bn1].into_iter().chain(projection).chain([&mut block.bn2])
         });
         [&mut self.bn1].into_iter().chain(blocks)
+    }
+
+    /// The running statistics, in the order of [`norms_mut`](Self::norms_mut), updates by this thread included.
+    pub fn running_statistics(&mut self) -> Vec<NormStatistics> {
+        let of = |norm: &mut BatchNorm| NormStatistics {
+            mean: norm.running_mean.value_sync(),
+            variance: norm.running_var.value_sync(),
+        };
+        self.norms_mut().map(of).collect()
+    }
+
+    /// Puts running statistics in, for this model alone: clones, which shared the ones before, keep those.
+    pub fn set_running_statistics(&mut self, statistics: Vec<NormStatistics>) {
+        for (norm, NormStatistics { mean, variance }) in self.norms_mut().zip(statistics) {
+            (norm.running_mean, norm.running_var) = (RunningState::new(mean), RunningState::new(variance));
+        }
     }
 
     /// Class scores for a batch of normalised images; `hook` sees every ReLU output, in the order of `sites`.

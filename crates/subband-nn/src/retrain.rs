@@ -22,4 +22,5 @@ pub use finish::{RetrainOutcome, retrain, retrain_on};
 pub use selection::{SelectionConfig, SelectionMethod};
 
 pub(crate) use codec_in_loop::{CodecInLoop, Position};
+pub(crate) use codec_layer::LayerGradients;
 pub(crate) use rate::{Rate, one_sided, two_sided};

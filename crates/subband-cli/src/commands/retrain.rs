@@ -109,6 +109,11 @@ struct Fields {
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
 
+    /// Devices that share each batch: the first of the kind of --device, or for a trial so many replicas on one CPU
+    /// (training.devices) [default: 1]
+    #[arg(long, value_name = "N")]
+    devices: Option<usize>,
+
     /// Highest learning rate of the weights (training.learning_rate) [default: 0.05]
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
@@ -138,6 +143,7 @@ impl Fields {
         flags.set("selection.retain", self.retain)?;
         flags.set("training.epochs", self.epochs)?;
         flags.set("training.batch_size", self.batch_size)?;
+        flags.set("training.devices", self.devices)?;
         flags.set("training.learning_rate", self.learning_rate)?;
         flags.set("training.seed", self.seed)?;
         flags.set("training.limit", self.limit)?;

@@ -80,6 +80,11 @@ struct Fields {
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
 
+    /// Devices that share each batch: the first of the kind of --device, or for a trial so many replicas on one CPU
+    /// [default: 1]
+    #[arg(long, value_name = "N")]
+    devices: Option<usize>,
+
     /// Highest learning rate of the schedule [default: 0.2]
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
@@ -170,6 +175,7 @@ impl Fields {
         set.set("seed", self.seed)?;
         set.set("epochs", self.epochs)?;
         set.set("batch_size", self.batch_size)?;
+        set.set("devices", self.devices)?;
         set.set("learning_rate", self.learning_rate)?;
         set.set("schedule.kind", self.schedule)?;
         set.set("schedule.peak_at", self.peak_at)?;
@@ -260,7 +266,7 @@ mod tests {
     fn flags_reach_their_fields() {
         assert_eq!(resolve(&[]), TrainConfig::default());
         let config = resolve(
-            &"--network resnet32 --shortcut B --seed 2 --epochs 3 --batch-size 4 --learning-rate 0.5 --schedule step \
+            &"--network resnet32 --shortcut B --seed 2 --epochs 3 --batch-size 4 --devices 2 --learning-rate 0.5 --schedule step \
               --milestones 1,2 --factor 0.2 --warmup-epochs 0.5 --momentum 0.6 --nesterov false --weight-decay 0.7 \
               --decay-vectors true --gradient-clip 5 --label-smoothing 0.1 --crop-padding 2 --smallest-crop 0.5 --flip false \
               --limit 9 --held-out-every 10 --checkpoint-steps 100"
@@ -270,6 +276,7 @@ mod tests {
         let mut expected = TrainConfig::default().with_network(NetworkKind::ResNet32).with_seed(2).with_epochs(3);
         expected.shortcut = subband_nn::Shortcut::B;
         expected.batch_size = 4;
+        expected.devices = 2;
         expected.learning_rate = 0.5;
         expected.schedule = Schedule::Step { warmup_epochs: 0.5, milestones: vec![1, 2], factor: 0.2 };
         expected.momentum = 0.6;

@@ -1,8 +1,8 @@
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Tensor};
 use subband::Profile;
 
-use super::codec_layer::{CodecLayer, LayerRates};
+use super::codec_layer::{CodecLayer, LayerGradients, LayerLeaves, LayerRates};
 use super::config::{CodecConfig, RetrainConfig};
 use super::selection::SelectionMethod;
 use crate::calibrate::{TapCoding, TapStatistics, large_batch_size, measure, profile_for, thesis_step};
@@ -28,7 +28,8 @@ const NOISE: u64 = 12;
 pub(crate) struct CodecInLoop {
     config: RetrainConfig,
     layers: Vec<CodecLayer>,
-    teacher: Option<Network>,
+    /// The network as it was: a copy for each device that trains, or none.
+    teachers: Vec<Network>,
     /// Values of one image's maps over all taps.
     values: usize,
 }
@@ -41,6 +42,8 @@ pub(crate) struct Position {
     pub epoch: f64,
     /// What the schedule multiplies learning rates by.
     pub factor: f64,
+    /// Which part of the step's batch it sees.
+    pub shard: usize,
 }
 
 /// What a training pass gives.
@@ -52,6 +55,8 @@ pub(crate) struct CodedPass {
     pub price: f64,
     /// A term of the loss, of value 0, with their gradient; without one it comes by way of the maps.
     pub rate: Option<Tensor<1>>,
+    /// By layer.
+    pub leaves: Vec<LayerLeaves>,
 }
 
 impl CodecInLoop {
@@ -80,22 +85,38 @@ impl CodecInLoop {
             let stream = [seed, index as u64];
             layers.push(CodecLayer::new(site, &config.codec, &config.selection, step, energy, is_last, stream));
         }
-        let teacher = (config.distillation.weight > 0.0).then_some(uncoded);
+        let teachers = if config.distillation.weight > 0.0 { vec![uncoded] } else { Vec::new() };
         let values = sites.iter().map(TapSite::values).sum();
-        Ok(Self { config: config.clone(), layers, teacher, values })
+        Ok(Self { config: config.clone(), layers, teachers, values })
+    }
+
+    /// Gives every one of `devices` a copy of the teacher.
+    pub fn teach_on(&mut self, devices: &[Device]) {
+        for device in devices {
+            let Some(teacher) = self.teachers.first().filter(|_| self.teachers.iter().all(|t| t.device() != device))
+            else {
+                continue;
+            };
+            let copy = teacher.copy_on(device);
+            self.teachers.push(copy);
+        }
     }
 
     /// A training pass of `network` with every tap's map through its codec.
-    pub fn forward(&mut self, network: &Network, images: Tensor<4>, at: Position) -> Result<CodedPass> {
+    pub fn forward(&self, network: &Network, images: Tensor<4>, at: Position) -> Result<CodedPass> {
         let RetrainConfig { codec, training, .. } = &self.config;
         let lambda = self.lambda(at.epoch);
         let price_of_a_bit = lambda / self.values as f64;
-        let mut noise = codec.noise.then(|| Rng::for_stream(training.seed, &[NOISE, at.step as u64]));
+        // The first part of a batch has the noise of a whole one.
+        let stream = [NOISE, at.step as u64, at.shard as u64];
+        let stream = &stream[..if at.shard == 0 { 2 } else { 3 }];
+        let mut noise = codec.noise.then(|| Rng::for_stream(training.seed, stream));
         let mut bits = 0.0;
         let mut rate: Option<Tensor<1>> = None;
-        let mut layers = self.layers.iter_mut();
+        let mut leaves = Vec::with_capacity(self.layers.len());
+        let mut layers = self.layers.iter();
         let mut next = layers.next();
-        let scores = network.forward_tapped(images, &mut |site, map| match &mut next {
+        let scores = network.forward_tapped(images, &mut |site, map| match next {
             Some(layer) if layer.site().name == site.name => {
                 let pass = layer.forward(map, price_of_a_bit, noise.as_mut().map(Rng::next_u64))?;
                 bits += pass.bits;
@@ -103,13 +124,14 @@ impl CodecInLoop {
                     (Some(sum), Some(more)) => Some(sum + more),
                     (sum, more) => sum.or(more),
                 };
+                leaves.push(pass.leaves);
                 next = layers.next();
                 Ok(pass.decoded)
             }
             _ => Ok(map),
         })?;
         let bits_per_value = bits / self.values as f64;
-        Ok(CodedPass { scores, bits_per_value, price: lambda * bits_per_value, rate })
+        Ok(CodedPass { scores, bits_per_value, price: lambda * bits_per_value, rate, leaves })
     }
 
     /// The loss of a pass, without the price of its bits but with their gradient; `labels_loss` is that on the labels.
@@ -123,7 +145,9 @@ impl CodecInLoop {
 
     /// The loss on the labels and that against the teacher.
     fn task_loss(&self, scores: Tensor<2>, images: Tensor<4>, labels_loss: Tensor<1>) -> Result<Tensor<1>> {
-        let Some(teacher) = &self.teacher else {
+        let device = images.device();
+        let here = self.teachers.iter().find(|teacher| *teacher.device() == device);
+        let Some(teacher) = here.or(self.teachers.first()) else {
             return Ok(labels_loss);
         };
         let (weight, heat) = (self.config.distillation.weight, self.config.distillation.temperature);
@@ -134,14 +158,14 @@ impl CodecInLoop {
         Ok(labels_loss * (1.0 - weight) + divergence * (weight * heat * heat))
     }
 
-    /// Learns steps and selections from the gradients of the last training pass.
-    pub fn step(&mut self, gradients: &mut Gradients, at: Position) {
+    /// Learns steps and selections from what a training pass left, by layer.
+    pub fn step(&mut self, gradients: &[LayerGradients], at: Position) {
         let rates = LayerRates {
             steps: self.config.codec.step_learning_rate * at.factor,
             selection_factor: at.factor,
             at_epoch: at.epoch,
         };
-        self.layers.iter_mut().for_each(|layer| layer.step(gradients, &rates));
+        self.layers.iter_mut().zip(gradients).for_each(|(layer, found)| layer.step(found, &rates));
     }
 
     /// Class scores of a network for inference with every tap's map as its decoder will give it.

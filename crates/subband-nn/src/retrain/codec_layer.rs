@@ -20,14 +20,22 @@ pub(crate) struct CodecLayer {
     /// Logarithms of the nominal steps, `[S]` or `[C * S]`.
     log_steps: Learned,
     selection: Selection,
-    last: Option<LastPass>,
 }
 
-/// What a training pass leaves for the step after it.
-#[derive(Clone, Debug)]
-struct LastPass {
+/// The learned tensors as a training pass used them.
+pub(crate) struct LayerLeaves {
     log_steps: Tensor<1>,
     gates: Tensor<1>,
+    mean_magnitude: Vec<f32>,
+    price_of_a_bit: f64,
+}
+
+/// What a layer learns from.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerGradients {
+    log_steps: Option<Vec<f32>>,
+    gates: Option<Vec<f32>>,
+    /// Of the indices of each channel and subband.
     mean_magnitude: Vec<f32>,
     price_of_a_bit: f64,
 }
@@ -40,6 +48,8 @@ pub(crate) struct LayerPass {
     pub bits: f64,
     /// See [`Quantized::rate`].
     pub rate: Option<Tensor<1>>,
+    /// What gradients are asked for after the backward pass.
+    pub leaves: LayerLeaves,
 }
 
 /// How fast a layer learns in one step.
@@ -74,7 +84,6 @@ impl CodecLayer {
             learns_steps: codec.learn_steps,
             log_steps: Learned::new(vec![step.ln(); count]),
             selection: Selection::new(selection, channels, codec.levels, is_last_tap, energy, stream),
-            last: None,
         }
     }
 
@@ -83,7 +92,7 @@ impl CodecLayer {
     }
 
     /// A training pass. The loss pays `price_of_a_bit` for each bit; `noise` replaces rounding.
-    pub fn forward(&mut self, map: Tensor<4>, price_of_a_bit: f64, noise: Option<u64>) -> Result<LayerPass> {
+    pub fn forward(&self, map: Tensor<4>, price_of_a_bit: f64, noise: Option<u64>) -> Result<LayerPass> {
         let device = map.device();
         let log_steps = tensor(self.log_steps.values.clone(), &device).require_grad();
         let gates = tensor(self.selection.gates(), &device).require_grad();
@@ -92,8 +101,8 @@ impl CodecLayer {
             wavelet_quantize(map, log_steps.clone(), gates.clone(), settings)?;
         let mean_magnitude: Vec<f32> = mean_magnitude.into_data().iter().collect();
         let bits = self.bits(&mean_magnitude);
-        self.last = Some(LastPass { log_steps, gates, mean_magnitude, price_of_a_bit });
-        Ok(LayerPass { decoded, bits, rate })
+        let leaves = LayerLeaves { log_steps, gates, mean_magnitude, price_of_a_bit };
+        Ok(LayerPass { decoded, bits, rate, leaves })
     }
 
     /// Inference: what the decoder will give, without gradients.
@@ -103,21 +112,15 @@ impl CodecLayer {
         Ok(wavelet_quantize(map, log_steps, tensor(self.selection.gates(), &device), self.settings)?.decoded)
     }
 
-    /// Learns from the gradients of the last training pass.
-    pub fn step(&mut self, gradients: &mut Gradients, rates: &LayerRates) {
-        let Some(last) = self.last.take() else {
-            return;
-        };
-        let values = |leaf: &Tensor<1>, gradients: &mut Gradients| -> Option<Vec<f32>> {
-            leaf.grad_remove(gradients).map(|gradient| gradient.into_data().iter().collect())
-        };
-        if let Some(found) = values(&last.log_steps, gradients).filter(|_| self.learns_steps) {
-            self.log_steps.step(&found, rates.steps);
+    /// Learns from what a training pass left.
+    pub fn step(&mut self, found: &LayerGradients, rates: &LayerRates) {
+        if let Some(log_steps) = found.log_steps.as_ref().filter(|_| self.learns_steps) {
+            self.log_steps.step(log_steps, rates.steps);
         }
-        if let Some(found) = values(&last.gates, gradients).filter(|_| self.selection.is_learned()) {
+        if let Some(gates) = found.gates.as_ref().filter(|_| self.selection.is_learned()) {
             let costs: Vec<f64> =
-                self.context_bits(&last.mean_magnitude).map(|bits| last.price_of_a_bit * bits).collect();
-            self.selection.step(&found, &costs, rates.selection_factor, rates.at_epoch);
+                self.context_bits(&found.mean_magnitude).map(|bits| found.price_of_a_bit * bits).collect();
+            self.selection.step(gates, &costs, rates.selection_factor, rates.at_epoch);
         }
     }
 
@@ -164,6 +167,38 @@ impl CodecLayer {
         mean_magnitude.iter().enumerate().map(move |(context, &mean)| {
             let subband = context % sizes.len();
             sizes[subband] as f64 * self.settings.rate(subband, f64::from(mean)).bits
+        })
+    }
+}
+
+impl LayerLeaves {
+    /// Takes what a backward pass found for them.
+    pub fn take_gradients(self, gradients: &mut Gradients) -> LayerGradients {
+        let Self { log_steps, gates, mean_magnitude, price_of_a_bit } = self;
+        let [log_steps, gates] =
+            [log_steps, gates].map(|leaf| Some(leaf.grad_remove(gradients)?.into_data().iter().collect()));
+        LayerGradients { log_steps, gates, mean_magnitude, price_of_a_bit }
+    }
+}
+
+impl LayerGradients {
+    /// Those of one pass over all images, from those of passes over parts of them and each part's share of the images.
+    /// Mean magnitudes are then those of all images too.
+    pub fn mean(parts: &[(f64, &Self)]) -> Option<Self> {
+        let [(_, first), ..] = parts else {
+            return None;
+        };
+        let mean_of = |pick: fn(&Self) -> Option<&Vec<f32>>| -> Option<Vec<f32>> {
+            let values = parts.iter().map(|(share, part)| Some((*share as f32, pick(part)?)));
+            let values = values.collect::<Option<Vec<(f32, &Vec<f32>)>>>()?;
+            let mean = |at: usize| values.iter().map(|(share, values)| share * values[at]).sum();
+            Some((0..values.first()?.1.len()).map(mean).collect())
+        };
+        Some(Self {
+            log_steps: mean_of(|part| part.log_steps.as_ref()),
+            gates: mean_of(|part| part.gates.as_ref()),
+            mean_magnitude: mean_of(|part| Some(&part.mean_magnitude))?,
+            price_of_a_bit: first.price_of_a_bit,
         })
     }
 }

@@ -6,6 +6,7 @@ use super::codec_in_loop::CodecInLoop;
 use super::config::RetrainConfig;
 use super::unfold::with_statistics;
 use crate::data::{Cifar10, Dataset};
+use crate::device::devices_like;
 use crate::error::{Error, Result};
 use crate::evaluate::{EvaluateOptions, Evaluation, evaluate};
 use crate::files::write_atomically;
@@ -31,6 +32,7 @@ pub struct RetrainOutcome {
 }
 
 /// Retrains a network with the codec in the loop, on `device`, in `run_dir`; a run found there is resumed from its last epoch.
+/// Where the configuration wants several devices, these are the first ones of the kind of `device`.
 ///
 /// Training images decide weights, steps and tables, held-out training images what is kept; no test image is seen.
 ///
@@ -57,9 +59,9 @@ pub fn retrain_on(
     device: &Device,
     progress: &mut dyn Progress,
 ) -> Result<RetrainOutcome> {
-    let device = device.clone().autodiff();
+    let devices = devices_like(&device.clone().autodiff(), config.training.devices)?;
     check_images(&config.training, [train_set, held_out])?;
-    let network = Network::load(config.training.network, &config.weights, &device)?;
+    let network = Network::load(config.training.network, &config.weights, &devices[0])?;
     if network.shortcut() != config.training.shortcut {
         return Err(Error::argument(format!(
             "training.shortcut = {:?}: {} has shortcut {:?}",
@@ -73,7 +75,7 @@ pub fn retrain_on(
     let codec = CodecInLoop::new(config, &network, train_set, progress)?;
     let fresh =
         State { network, optimizer: Sgd::new(&config.training), codec: Some(codec), epochs: Vec::new(), partial: None };
-    let state = run(&config.training, &folder, fresh, train_set, held_out, progress)?;
+    let state = run(&config.training, &folder, fresh, &devices, train_set, held_out, progress)?;
     let State { network, codec: Some(codec), epochs, .. } = state else {
         return Err(Error::checkpoint("a retraining without a codec"));
     };

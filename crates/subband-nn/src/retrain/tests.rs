@@ -10,10 +10,16 @@ use crate::data::Dataset;
 use crate::network::{Network, NetworkKind, Shortcut};
 use crate::taps::Taps;
 use crate::tensor_map::TensorMap;
+use crate::train::{TrainConfig, train_on};
 
 fn images(count: usize) -> Dataset {
+    labelled(count, 0)
+}
+
+/// The same with the labels moved on by `shift`.
+fn labelled(count: usize, shift: u32) -> Dataset {
     let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
-    let labels = (0..count as u32).map(|i| i % 10).collect();
+    let labels = (0..count as u32).map(|i| (i + shift) % 10).collect();
     Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, labels).unwrap()
 }
 
@@ -90,20 +96,20 @@ fn the_estimate_follows_the_indices() {
     let data = images(8);
     let mut config = config(&weights);
     config.rate.lambda = 1.0;
-    let mut codec = CodecInLoop::new(&config, &network, &data, &mut ()).unwrap();
+    let codec = CodecInLoop::new(&config, &network, &data, &mut ()).unwrap();
     let batch = data.batch(&[0, 1, 2, 3, 4, 5, 6, 7]).unwrap();
-    let at = Position { step: 0, epoch: 5.0, factor: 1.0 };
+    let at = Position { step: 0, epoch: 5.0, factor: 1.0, shard: 0 };
     let pass = codec.forward(&network, network.input(&batch), at).unwrap();
     assert!((pass.price - pass.bits_per_value).abs() < 1e-12);
     // Coarser steps, fewer bits; noise changes little.
     let mut coarse = config.clone();
     coarse.codec.step_scale = 3.0;
-    let mut coarse = CodecInLoop::new(&coarse, &network, &data, &mut ()).unwrap();
+    let coarse = CodecInLoop::new(&coarse, &network, &data, &mut ()).unwrap();
     let fewer = coarse.forward(&network, network.input(&batch), at).unwrap().bits_per_value;
     assert!(fewer < 0.7 * pass.bits_per_value, "{fewer} {}", pass.bits_per_value);
     let mut noisy = config.clone();
     noisy.codec.noise = true;
-    let mut noisy = CodecInLoop::new(&noisy, &network, &data, &mut ()).unwrap();
+    let noisy = CodecInLoop::new(&noisy, &network, &data, &mut ()).unwrap();
     let noisy = noisy.forward(&network, network.input(&batch), at).unwrap().bits_per_value;
     // Noise gives zeros a magnitude, so sparse maps look dearer.
     assert!((0.5..2.0).contains(&(noisy / pass.bits_per_value)), "{noisy} {}", pass.bits_per_value);
@@ -114,9 +120,14 @@ fn a_resumed_retraining_ends_as_the_unbroken_one() {
     let start = tempfile::tempdir().unwrap();
     let weights = saved_network(start.path());
     let (data, held_out) = (images(12), images(6));
-    for (taps, method) in [(Taps::Blocks, SelectionMethod::Gates), (Taps::Relu, SelectionMethod::Thesis)] {
+    for (taps, method, devices) in [
+        (Taps::Blocks, SelectionMethod::Gates, 1),
+        (Taps::Relu, SelectionMethod::Thesis, 1),
+        (Taps::Blocks, SelectionMethod::Gates, 3),
+    ] {
         let mut config = config(&weights);
         config.taps = taps;
+        (config.training.devices, config.training.batch_size) = (devices, if devices == 3 { 6 } else { 4 });
         config.selection.method = method;
         config.selection.retain = 0.5;
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -137,7 +148,7 @@ fn a_resumed_retraining_ends_as_the_unbroken_one() {
                 map.iter().map(|(n, a)| (n.to_string(), a.clone())).collect::<Vec<_>>()
             };
             for ((name, a), (_, b)) in read(whole.path()).iter().zip(&read(broken.path())) {
-                assert!(a == b, "{taps}: {name} differs");
+                assert!(a == b, "{taps}, {devices} devices: {name} differs");
             }
         }
         let profile = |folder: &Path| std::fs::read(folder.join("profile.sbp")).unwrap();
@@ -157,6 +168,40 @@ impl crate::Progress for Copy<'_> {
                 std::fs::copy(&path, self.1.join(path.file_name().unwrap())).unwrap();
             }
         }
+    }
+}
+
+/// A network that has learned eight images by heart learns other labels for them, with the codec in the loop.
+#[test]
+fn two_devices_learn_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = TrainConfig {
+        batch_size: 4,
+        devices: 2,
+        epochs: 12,
+        learning_rate: 0.05,
+        flip: false,
+        crop_padding: 0,
+        ..TrainConfig::default()
+    };
+    let data = labelled(8, 0);
+    let weights = train_on(&training, &data, &data, folder.path(), &Device::default(), &mut ()).unwrap().best_weights;
+    let data = labelled(8, 5);
+    let run = |folder: &tempfile::TempDir| {
+        let mut config = config(&weights).with_lambda(0.1);
+        config.training = TrainConfig { epochs: 8, ..training.clone() };
+        config.codec.noise = true;
+        config.distillation.weight = 0.0;
+        retrain_on(&config, &data, &data, folder.path(), &Device::default(), &mut ()).unwrap()
+    };
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let outcome = run(&first);
+    let (begin, end) = (&outcome.epochs[0], &outcome.epochs[7]);
+    assert!(end.train_loss < 0.5 * begin.train_loss, "{begin}\n{end}");
+    run(&second);
+    for name in ["weights.safetensors", "profile.sbp"] {
+        let read = |folder: &tempfile::TempDir| std::fs::read(folder.path().join(name)).unwrap();
+        assert!(read(&first) == read(&second), "{name} differs");
     }
 }
 

@@ -20,6 +20,10 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Images a step, at least 2. The last, smaller batch of an epoch is left out. Default: 128.
     pub batch_size: usize,
+    /// Devices that share each batch, of the kind that the run is given; on a CPU that many replicas of the network, which
+    /// is for tests. At least 1, and `batch_size` must be a multiple of it. Each normalises by the statistics of its own
+    /// part of the batch. Default: 1.
+    pub devices: usize,
     /// The highest learning rate of the schedule, above 0. Default: 0.2.
     pub learning_rate: f64,
     /// How the learning rate runs over the steps. Default: one cycle, highest after a quarter.
@@ -62,6 +66,7 @@ impl Default for TrainConfig {
             seed: 1,
             epochs: 12,
             batch_size: 128,
+            devices: 1,
             learning_rate: 0.2,
             schedule: Schedule::ONE_CYCLE,
             momentum: 0.9,
@@ -115,6 +120,13 @@ impl TrainConfig {
         check(i64::try_from(self.seed).is_ok(), "seed", &self.seed, "0 to 9223372036854775807")?;
         check(self.epochs >= 1, "epochs", &self.epochs, "at least 1")?;
         check(self.batch_size >= 2, "batch_size", &self.batch_size, "at least 2")?;
+        check(self.devices >= 1, "devices", &self.devices, "at least 1")?;
+        check(
+            self.batch_size.is_multiple_of(self.devices),
+            "devices",
+            &self.devices,
+            &format!("a divisor of batch_size, which is {}", self.batch_size),
+        )?;
         check(
             self.learning_rate > 0.0 && self.learning_rate.is_finite(),
             "learning_rate",
@@ -189,5 +201,8 @@ mod tests {
         let config = TrainConfig { momentum: 1.5, ..TrainConfig::default() };
         let error = config.validate().unwrap_err().to_string();
         assert_eq!(error, "momentum = 1.5: must be from 0 to below 1");
+        let message = |devices| TrainConfig { devices, ..TrainConfig::default() }.validate().unwrap_err().to_string();
+        assert_eq!(message(0), "devices = 0: must be at least 1");
+        assert_eq!(message(3), "devices = 3: must be a divisor of batch_size, which is 128");
     }
 }

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::config::TrainConfig;
 use crate::error::{Error, Result};
@@ -38,8 +39,9 @@ impl Sgd {
     }
 
     /// One step of `model` along `gradients` at learning rate `rate`.
-    pub fn step(&mut self, model: ResNet, gradients: &mut Gradients, rate: f64) -> ResNet {
-        let mut collector = GradientCollector { path: NamePath::new(self.kind), gradients, found: BTreeMap::new() };
+    pub fn step(&mut self, model: ResNet, mut gradients: GradientsParams, rate: f64) -> ResNet {
+        let mut collector =
+            GradientCollector { path: NamePath::new(self.kind), gradients: &mut gradients, found: BTreeMap::new() };
         model.visit(&mut collector);
         let mut found = collector.found;
         if let Some(limit) = self.gradient_clip {
@@ -105,7 +107,7 @@ fn clip(gradients: &mut BTreeMap<String, Tensor<1>>, limit: f64) {
 
 struct GradientCollector<'a> {
     path: NamePath,
-    gradients: &'a mut Gradients,
+    gradients: &'a mut GradientsParams,
     found: BTreeMap<String, Tensor<1>>,
 }
 
@@ -120,7 +122,7 @@ impl ModuleVisitor for GradientCollector<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         // Running statistics pass here too; they have no gradient.
-        if let Some(gradient) = param.val().grad_remove(self.gradients) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
             let count = gradient.shape().num_elements();
             self.found.insert(self.path.name(), gradient.reshape([count]));
         }
