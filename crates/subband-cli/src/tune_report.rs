@@ -36,6 +36,13 @@ pub fn facts(found: &TuneReport) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     fact("budget", format!("{}: {}", found.budget, if found.met { "kept" } else { "NOT kept" }));
+    if let Some(price) = found.points_per_nat {
+        let drop = table::figure(price * found.held_out.measured.kl);
+        fact(
+            "its drop",
+            format!("{drop} points by its divergence, a nat of which costs {} there", table::figure(price)),
+        );
+    }
     fact(
         "made from",
         format!(

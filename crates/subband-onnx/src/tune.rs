@@ -9,9 +9,9 @@
 mod bisect;
 mod budget;
 mod curve;
+mod divergence_price;
 mod family;
 mod form;
-mod isotonic;
 mod job;
 mod probe;
 mod report;
@@ -130,7 +130,7 @@ pub fn tune(
     let mut candidates = Vec::new();
     for tuning in tunings {
         let (profile, evaluation) = job.finish(&tuning, calibration, held_out)?;
-        let met = tuning.found.met && config.budget.keeps_as(&evaluation.measured, &tuning.found.trial().measured);
+        let met = tuning.found.met && tuning.found.keeps(&config.budget, &evaluation.measured);
         candidates.push((tuning, profile, evaluation, met));
     }
     let one_rule = match (config.rule, candidates.last()) {
@@ -158,6 +158,7 @@ pub fn tune(
         met,
         mode: if matches!(tuning.family, Family::Rule(..)) { "rule" } else { "search" }.into(),
         step_scale: if config.rule.is_some() { strength.exp() } else { tuning.first_scale },
+        points_per_nat: matches!(config.budget, Budget::MaxDrop(_)).then_some(tuning.found.price.points_per_nat),
         seed: config.seed,
         calibration_inputs: calibration.len(),
         search_inputs: tuning.search_inputs,

@@ -25,8 +25,9 @@ else, until the budget is just kept. Without --held-out the inputs of --data are
 Measure the result with `subband eval` on inputs that are not among these.
 
 A budget in points goes by the expected drop: every input counts as right by degree, with an edge as wide as its answers move, \
-and what single settings have is read from the non-decreasing curve through all that were tried. The balance of answers that \
-really flipped is printed beside it; over 150 inputs it is off by a point or two.
+and drop and divergence grow together: settings strong enough for a drop that stands out from chance tell what a nat of \
+divergence costs, and the divergence of a mild one tells its drop. The balance of answers that really flipped is printed too; \
+over 150 inputs it is off by a point or two.
 
 Where the budget cannot be kept, the closest profile is written all the same, and the exit status is 3.
 

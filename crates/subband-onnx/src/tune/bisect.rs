@@ -1,5 +1,7 @@
 use super::budget::{Budget, Trial};
+use super::divergence_price::DivergencePrice;
 use crate::error::Result;
+use crate::measure::Measured;
 
 /// Where a search begins and how it goes on; all in units of strength.
 #[derive(Clone, Copy, Debug)]
@@ -21,25 +23,49 @@ pub(super) struct Found {
     /// The strongest that keeps the budget, else the weakest of all.
     pub best: f64,
     pub met: bool,
+    /// By all trials, and those known before.
+    pub price: DivergencePrice,
 }
+
+/// Trials that are made to see a drop that stands out from chance.
+const STRONGER: usize = 6;
 
 impl Found {
     /// The trial of `best`.
     pub fn trial(&self) -> &Trial {
         self.trials.iter().find(|trial| trial.strength == self.best).expect("what is the best was measured")
     }
+
+    /// Whether outputs keep the budget, by themselves or since they are no further off than those of `best`, which does.
+    pub fn keeps(&self, budget: &Budget, measured: &Measured) -> bool {
+        let as_tried = matches!(budget, Budget::MaxDrop(_)) && measured.kl <= self.trial().measured.kl;
+        budget.keeps(measured, self.price) || self.met && as_tried
+    }
 }
 
 /// The most strength that keeps `budget`, with none below it that was tried and does not. Outputs of a finite number of inputs
-/// need not worsen in order: it is the end of one bisection, not the luckiest setting of all.
-pub(super) fn strongest(path: Path, budget: &Budget, measure: &mut dyn FnMut(f64) -> Result<Trial>) -> Result<Found> {
+/// need not worsen in order: it is the end of one bisection, not the luckiest setting of all. `known` are trials of another
+/// family on the same inputs.
+pub(super) fn strongest(
+    path: Path,
+    budget: &Budget,
+    known: &[Trial],
+    measure: &mut dyn FnMut(f64) -> Result<Trial>,
+) -> Result<Found> {
     let Path { start, stride, tolerance, bounds: [low, high] } = path;
     let mut trials: Vec<Trial> = Vec::new();
     let mut reach = stride;
     let mut at = start.clamp(low, high);
     loop {
         trials.push(measure(at)?);
-        let (kept, broken) = edge(&trials, &budget.met(&trials));
+        let price = DivergencePrice::of(known.iter().chain(&trials));
+        let strengths = || trials.iter().map(|trial| trial.strength);
+        let most = strengths().max_by(f64::total_cmp).expect("one was made");
+        if budget.wants_stronger(price) && trials.len() <= STRONGER && most < high {
+            at = (most + stride).min(high);
+            continue;
+        }
+        let (kept, broken) = edge(&trials, |trial| budget.keeps(&trial.measured, price));
         let mut further = |from: f64, sign: f64| {
             let next = (from + sign * reach).clamp(low, high);
             reach *= 2.0;
@@ -54,31 +80,31 @@ pub(super) fn strongest(path: Path, budget: &Budget, measure: &mut dyn FnMut(f64
         match next {
             Some(next) => at = next,
             None => {
-                let weakest = trials.iter().map(|trial| trial.strength).min_by(f64::total_cmp).expect("one was made");
-                return Ok(Found { best: kept.unwrap_or(weakest), met: kept.is_some(), trials });
+                let weakest = strengths().min_by(f64::total_cmp).expect("one was made");
+                return Ok(Found { best: kept.unwrap_or(weakest), met: kept.is_some(), price, trials });
             }
         }
     }
 }
 
 /// The strongest of the trials that keep the budget before the first that does not, and that one.
-fn edge(trials: &[Trial], met: &[bool]) -> (Option<f64>, Option<f64>) {
-    let strengths =
-        |wanted: bool| trials.iter().zip(met).filter(move |&(_, &met)| met == wanted).map(|(trial, _)| trial.strength);
-    let broken = strengths(false).min_by(f64::total_cmp);
-    let kept = strengths(true).filter(|&kept| broken.is_none_or(|broken| kept < broken)).max_by(f64::total_cmp);
-    (kept, broken)
+fn edge(trials: &[Trial], keeps: impl Fn(&Trial) -> bool) -> (Option<f64>, Option<f64>) {
+    let strengths = |wanted: bool| {
+        trials.iter().filter(|trial| keeps(trial) == wanted).map(|trial| trial.strength).collect::<Vec<_>>()
+    };
+    let broken = strengths(false).into_iter().min_by(f64::total_cmp);
+    let kept = strengths(true).into_iter().filter(|&kept| broken.is_none_or(|broken| kept < broken));
+    (kept.max_by(f64::total_cmp), broken)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Measured;
 
     /// A network whose divergence is the strength's exponential.
     fn run(start: f64, budget: f64, bounds: [f64; 2]) -> Found {
         let path = Path { start, stride: 0.5, tolerance: 0.01, bounds };
-        strongest(path, &Budget::MaxKl(budget), &mut |strength| {
+        strongest(path, &Budget::MaxKl(budget), &[], &mut |strength| {
             let measured = Measured { kl: strength.exp(), ..Measured::default() };
             Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
         })
@@ -95,18 +121,29 @@ mod tests {
     }
 
     #[test]
-    fn a_drop_is_found_on_the_curve_through_all_of_them() {
-        // Half a point at strength 1, and a chance of 0.3 points up or down, another at each strength.
-        let path = Path { start: -1.0, stride: 0.5, tolerance: 1.0 / 32.0, bounds: [-5.0, 5.0] };
-        let found = strongest(path, &Budget::MaxDrop(0.5), &mut |strength| {
-            let chance = 0.3 * (strength * 911.0).sin();
-            let measured = Measured { top1_drop_expected: Some(0.5 * strength + chance), ..Measured::default() };
+    fn a_drop_is_found_by_what_divergence_costs() {
+        // Divergence grows as the square of a step; 30 points a nat, and chance that grows as its root: half a point is at 1/60 nats.
+        let drop = |kl: f64, strength: f64| 30.0 * kl + 4.0 * kl.sqrt() * (strength * 911.0).sin();
+        let path = Path { start: -3.0, stride: 0.5, tolerance: 1.0 / 32.0, bounds: [-15.0, 5.0] };
+        let found = strongest(path, &Budget::MaxDrop(0.5), &[], &mut |strength| {
+            let kl = (2.0 * strength).exp();
+            let measured = Measured { kl, top1_drop_expected: Some(drop(kl, strength)), ..Measured::default() };
             Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
         })
         .unwrap();
-        assert!(found.met && (found.best - 1.0).abs() < 0.6, "{}", found.best);
-        let of_best = |trial: &&Trial| trial.strength == found.best;
-        assert!(found.trials.len() < 20 && found.trials.iter().any(|trial| of_best(&trial)));
+        let edge = (1.0f64 / 60.0).ln() / 2.0;
+        assert!(found.met && (found.best - edge).abs() < 0.2, "{} {edge}", found.best);
+        assert!(found.price.stands_out && found.trials.len() < 20, "{:?}", found.price);
+        // With these known, another family needs no drop that stands out.
+        let mut made = 0;
+        let again = strongest(Path { start: edge, ..path }, &Budget::MaxDrop(0.5), &found.trials, &mut |strength| {
+            made += 1;
+            let measured =
+                Measured { kl: (2.0 * strength).exp(), top1_drop_expected: Some(0.5), ..Measured::default() };
+            Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
+        })
+        .unwrap();
+        assert!((again.best - edge).abs() < 0.3 && made < 9, "{} {made}", again.best);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::isotonic::isotonic;
+use super::divergence_price::DivergencePrice;
 use crate::error::{Error, Result};
 use crate::measure::{Measured, Measures};
 
@@ -48,36 +48,19 @@ impl Budget {
         matches!(self, Self::MinPsnr(_))
     }
 
-    /// Whether outputs keep the budget as they stand.
-    pub(super) fn keeps(&self, measured: &Measured) -> bool {
+    /// Whether outputs keep the budget. A drop is not taken as it was measured: it is what their divergence costs.
+    pub(super) fn keeps(&self, measured: &Measured, price: DivergencePrice) -> bool {
         match *self {
-            Self::MaxDrop(points) => self.figure(measured).0 <= points + 1e-9,
+            Self::MaxDrop(points) => price.drop(measured.kl) <= points + 1e-9,
             Self::MinAgreement(percent) => measured.top1_agreement >= percent - 1e-9,
             Self::MinPsnr(db) => measured.psnr.is_none_or(|psnr| psnr >= db),
             Self::MaxKl(nats) => measured.kl <= nats,
         }
     }
 
-    /// Which of `trials` keep the budget. A drop is not taken as each trial has it: but for chance it cannot fall as strength
-    /// grows, so it is read from the non-decreasing curve that is closest to all of them.
-    pub(super) fn met(&self, trials: &[Trial]) -> Vec<bool> {
-        let Self::MaxDrop(points) = *self else {
-            return trials.iter().map(|trial| self.keeps(&trial.measured)).collect();
-        };
-        let mut order: Vec<usize> = (0..trials.len()).collect();
-        order.sort_by(|&a, &b| trials[a].strength.total_cmp(&trials[b].strength));
-        let drops: Vec<f64> = order.iter().map(|&at| self.figure(&trials[at].measured).0).collect();
-        let mut met = vec![false; trials.len()];
-        for (at, drop) in order.into_iter().zip(isotonic(&drops)) {
-            met[at] = drop <= points + 1e-9;
-        }
-        met
-    }
-
-    /// Whether outputs keep the budget, as far as it can be told by themselves or by a trial that keeps it.
-    pub(super) fn keeps_as(&self, measured: &Measured, tried: &Measured) -> bool {
-        let no_worse = self.figure(measured).0 <= self.figure(tried).0 + 1e-9;
-        self.keeps(measured) || matches!(self, Self::MaxDrop(_)) && no_worse
+    /// Whether trials of stronger settings are wanted before the budget can be told from chance.
+    pub(super) fn wants_stronger(&self, price: DivergencePrice) -> bool {
+        matches!(self, Self::MaxDrop(_)) && !price.stands_out
     }
 }
 
@@ -153,7 +136,9 @@ mod tests {
 
     #[test]
     fn budgets_by_hand() {
+        // A drop of 1 point for 0.1 nats.
         let all = [trial(0.0, 1.0)];
+        let price = DivergencePrice::of(all.iter());
         for (budget, met) in [
             (Budget::MinAgreement(95.0), true),
             (Budget::MinAgreement(95.1), false),
@@ -162,19 +147,9 @@ mod tests {
             (Budget::MaxDrop(1.0), true),
             (Budget::MaxDrop(0.9), false),
         ] {
-            assert_eq!(budget.met(&all), [met], "{budget}");
+            assert_eq!(budget.keeps(&all[0].measured, price), met, "{budget}");
         }
+        assert!(Budget::MaxDrop(0.5).wants_stronger(price) && !Budget::MaxKl(0.5).wants_stronger(price));
         assert!(Budget::MaxDrop(-1.0).validate().is_err() && Budget::MinPsnr(f64::NAN).validate().is_err());
-    }
-
-    #[test]
-    fn one_lucky_drop_is_not_believed_and_one_unlucky_neither() {
-        // By strength 0.2, 0.7, 0.3, 0.2, 2: the curve is 0.2, 0.4 three times, 2.
-        let all = [trial(3.0, 0.2), trial(0.0, 0.2), trial(1.0, 0.7), trial(4.0, 2.0), trial(2.0, 0.3)];
-        assert_eq!(Budget::MaxDrop(0.5).met(&all), [true, true, true, false, true]);
-        assert_eq!(Budget::MaxDrop(0.3).met(&all), [false, true, false, false, false]);
-        let budget = Budget::MaxDrop(0.5);
-        assert!(budget.keeps_as(&all[2].measured, &all[2].measured) && !budget.keeps(&all[2].measured));
-        assert!(!budget.keeps_as(&all[3].measured, &all[2].measured));
     }
 }

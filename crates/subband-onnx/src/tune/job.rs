@@ -4,7 +4,7 @@ use subband_nn::evaluate::EvaluateOptions;
 
 use super::TuneConfig;
 use super::bisect::{Found, Path as SearchPath, strongest};
-use super::budget::Budget;
+use super::budget::Trial;
 use super::curve::Curve;
 use super::family::Family;
 use super::probe::{Convoy, Probe, Site};
@@ -54,7 +54,7 @@ impl Job<'_, '_> {
     pub fn rule(&mut self, (wavelet, levels): (Wavelet, u8), held_out: &Inputs) -> Result<Tuning> {
         let family = Family::Rule(wavelet, levels);
         let path = SearchPath { start: FIRST_SCALE, stride: 0.5, tolerance: 0.5 / 16.0, bounds: SCALES };
-        let found = self.verified(&family, "held out", held_out, "one step scale", path, &self.config.budget)?;
+        let found = self.verified(&family, "held out", held_out, "one step scale", path, &[])?;
         Ok(Tuning { family, first_scale: found.best.exp(), found, search_inputs: 0 })
     }
 
@@ -71,11 +71,11 @@ impl Job<'_, '_> {
         let start = (self.price_of(&studies, harm) / PRICES).round() * PRICES;
         let family = Family::Studies(studies);
         let path = SearchPath { start, stride: 8.0 * PRICES, tolerance: PRICES, bounds: [start - 8.0, start + 8.0] };
-        let found = self.verified(&family, &of, held_out, "all taps at once", path, &self.config.budget)?;
+        let found = self.verified(&family, &of, held_out, "all taps at once", path, &rule.found.trials)?;
         Ok([Tuning { family, found, first_scale: first.exp(), search_inputs }, Tuning { search_inputs, ..rule }])
     }
 
-    /// Bisects a family on `inputs`; both are named by `of`.
+    /// Bisects a family on `inputs`; both are named by `of`. `known` are another family's trials on them.
     fn verified(
         &mut self,
         family: &Family,
@@ -83,7 +83,7 @@ impl Job<'_, '_> {
         inputs: &Inputs,
         stage: &str,
         path: SearchPath,
-        budget: &Budget,
+        known: &[Trial],
     ) -> Result<Found> {
         let probabilities = gives_probabilities(self.runnable.model);
         let (network, sites) = (self.network, self.sites);
@@ -92,7 +92,7 @@ impl Job<'_, '_> {
         // How many it takes is not known; most searches take so many.
         progress.begin(stage, 8);
         let mut made = 0;
-        strongest(path, budget, &mut |strength| {
+        strongest(path, &self.config.budget, known, &mut |strength| {
             let name = format!("all taps, {} {of} at {strength}", family.name());
             let trial = state.or_measure(&name, || together.trial(strength, &family.codings(strength, sites)))?;
             made += 1;
@@ -184,14 +184,13 @@ impl Job<'_, '_> {
         let codings: Vec<TapCoding> =
             codings.map(|(coding, site)| TapCoding { name: site.name.clone(), planes: site.planes, coding }).collect();
         let (effort, layout) = (self.config.effort, self.config.layout);
-        let tried = &tuning.found.trial().measured;
         let evaluation = EvaluateOptions::default().with_self_contained(false).with_effort(effort);
         for drop_unused in [true, false] {
             let options = TableOptions::default().with_effort(effort).with_drop_unused(drop_unused);
             let profile = profile_of(model, self.network, &codings, calibration, options, self.progress)?;
             let found = evaluate(self.runnable, held_out, &profile, layout, &evaluation, self.progress)?;
             let masked = profile.taps().iter().any(|tap| tap.coding().mask.is_some());
-            if !drop_unused || !masked || self.config.budget.keeps_as(&found.measured, tried) {
+            if !drop_unused || !masked || tuning.found.keeps(&self.config.budget, &found.measured) {
                 return Ok((profile, found));
             }
         }

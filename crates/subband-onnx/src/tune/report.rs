@@ -27,6 +27,10 @@ pub struct TuneReport {
     pub mode: String,
     /// The one rule's step, in standard deviations of each tap: of the profile in mode `rule`, else where the search began.
     pub step_scale: f64,
+    /// What a nat of divergence costs on the held-out inputs, in points of top-1 accuracy, where the budget is a drop: times
+    /// its divergence it is the drop that the profile was chosen by.
+    #[serde(default)]
+    pub points_per_nat: Option<f64>,
     /// Of the split into calibration and held-out inputs.
     pub seed: u64,
     /// Inputs that tables were counted on and maps measured.
