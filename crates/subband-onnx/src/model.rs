@@ -136,21 +136,23 @@ impl Model {
     /// was made with, though the network may take others. Where it does not, running it fails.
     ///
     /// # Shapes
-    /// `[10, 3, 32, 32]` becomes `[?, 3, ?, ?]`. Of an axis that is not the second of four, nothing is known to be channels.
+    /// `[10, 3, 32, 32]` becomes `[?, 3, ?, ?]`, `[1, 224, 224, 3]` becomes `[?, ?, ?, 3]`; of inputs that are no images all
+    /// axes are forgotten.
     pub fn with_any_shape(mut self) -> Self {
+        let weights = &self.weights;
         let graph = self.proto.graph.as_mut().expect("checked when read");
-        for input in graph.input.iter_mut().filter(|input| {
-            let name = input.name.as_deref().unwrap_or_default();
-            !self.weights.contains_key(name)
-        }) {
+        for input in &mut graph.input {
+            let channels = match port(input).shape[..] {
+                _ if weights.contains_key(input.name.as_deref().unwrap_or_default()) => continue,
+                [_, Some(channels), _, _] if channels <= 4 => Some(1),
+                [_, _, _, Some(channels)] if channels <= 4 => Some(3),
+                [_, _, _, _] => Some(1),
+                _ => None,
+            };
             let tensor = input.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
             let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_mut()) else { continue };
-            let axes = shape.dim.len();
-            for (axis, dim) in shape.dim.iter_mut().enumerate() {
-                if !(axes == 4 && axis == 1) {
-                    *dim = Default::default();
-                }
-            }
+            let forgotten = shape.dim.iter_mut().enumerate().filter(|(axis, _)| Some(*axis) != channels);
+            forgotten.for_each(|(_, size)| *size = Default::default());
         }
         self
     }
@@ -316,4 +318,42 @@ fn load_external(tensor: &mut TensorProto, folder: Option<&Path>) -> Result<()> 
     tensor.data_location = None;
     tensor.external_data.clear();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rten_onnx::onnx::{Dimension, TensorShapeProto, TypeProto, TypeProtoTensor};
+
+    use super::*;
+
+    /// A ReLU of an input of these axes.
+    fn model(axes: &[i64]) -> Model {
+        let dim = axes.iter().map(|&size| Dimension { dim_value: Some(size), ..Dimension::default() }).collect();
+        let shape = Some(TensorShapeProto { dim });
+        let tensor = TypeProtoTensor { elem_type: Some(DataType::FLOAT), shape };
+        let kind = TypeProto { tensor_type: Some(tensor), ..TypeProto::default() };
+        let port = |name: &str| ValueInfoProto { name: Some(name.into()), r#type: Some(kind.clone()) };
+        let relu = NodeProto {
+            op_type: Some("Relu".into()),
+            input: vec!["x".into()],
+            output: vec!["y".into()],
+            ..NodeProto::default()
+        };
+        let graph =
+            GraphProto { node: vec![relu], input: vec![port("x")], output: vec![port("y")], ..GraphProto::default() };
+        let bytes = ModelProto { graph: Some(graph), ..ModelProto::default() }.write_buf().unwrap();
+        Model::from_bytes("small", &bytes, None).unwrap()
+    }
+
+    #[test]
+    fn sizes_are_forgotten_and_channels_kept() {
+        for (axes, wanted) in [
+            (&[10, 3, 32, 32][..], &[None, Some(3), None, None][..]),
+            (&[1, 224, 224, 3], &[None, None, None, Some(3)]),
+            (&[1, 64, 7, 7], &[None, Some(64), None, None]),
+            (&[8, 50, 192], &[None, None, None]),
+        ] {
+            assert_eq!(model(axes).with_any_shape().inputs()[0].shape, wanted, "{axes:?}");
+        }
+    }
 }
