@@ -92,23 +92,16 @@ impl OnnxArgs {
     pub fn open(&self, path: &Path) -> Result<Opened> {
         let preprocess = self.preprocess()?;
         let mut model = Model::read(path)?;
-        // Without --crop the size of the export is still the one to take.
         let size = preprocess.size();
-        let of_export = if size.is_none() { input_shape(&model, None).ok() } else { None };
+        // The size of the export is the one to take where no other is wanted, fixed or not.
+        let of_export = input_shape(&model, size);
         if self.any_shape {
             model = model.with_any_shape();
         }
         let engine = self.engine()?;
-        let mut guessed = false;
-        let shape = match (of_export, size) {
-            (Some(shape), _) => Ok(shape),
-            // A size must come from somewhere; ImageNet's is what most classifiers were trained on.
-            (None, None) => {
-                guessed = true;
-                input_shape(&model, Some([224, 224]))
-            }
-            (None, size) => input_shape(&model, size),
-        };
+        // A size must come from somewhere; ImageNet's is what most classifiers were trained on.
+        let guessed = of_export.is_err() && size.is_none();
+        let shape = of_export.or_else(|_| input_shape(&model, size.or(Some([224, 224]))));
         let fixed = !self.any_shape && model.inputs().first().is_some_and(fixes_sizes);
         let told = |error: subband_onnx::Error| {
             let advice = match error.kind() {

@@ -66,6 +66,14 @@ impl Batch {
     }
 }
 
+/// So many images in the shape of CIFAR-10's, and labels from `first` on.
+#[cfg(test)]
+pub(crate) fn made_up(count: usize, first: u32) -> Dataset {
+    let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
+    let labels = (0..count as u32).map(|at| (at + first) % 10).collect();
+    Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, labels).unwrap()
+}
+
 /// A file that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Skipped {

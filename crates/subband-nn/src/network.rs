@@ -152,14 +152,8 @@ impl Network {
     ///
     /// On an autodiff device it is ready for training, otherwise for inference.
     pub fn init(kind: NetworkKind, shortcut: Shortcut, seed: u64, device: &Device) -> Self {
-        let model = ResNet::init(kind, shortcut, device);
-        Self {
-            kind,
-            shortcut,
-            sites: kind.sites(),
-            device: device.clone(),
-            model: weights::randomise(model, kind, seed),
-        }
+        let model = weights::randomise(ResNet::init(kind, shortcut, device), kind, seed);
+        Self::around(model, kind, shortcut, device)
     }
 
     /// Builds `kind` with the parameters in a safetensors file under PyTorch names; the file tells which shortcut it has.
@@ -174,14 +168,8 @@ impl Network {
     /// The same from tensors in memory.
     pub fn from_tensors(kind: NetworkKind, tensors: TensorMap, device: &Device) -> Result<Self> {
         let shortcut = weights::shortcut_of(kind, &tensors);
-        let model = ResNet::init(kind, shortcut, device);
-        Ok(Self {
-            kind,
-            shortcut,
-            sites: kind.sites(),
-            device: device.clone(),
-            model: weights::load(model, kind, tensors)?,
-        })
+        let model = weights::load(ResNet::init(kind, shortcut, device), kind, tensors)?;
+        Ok(Self::around(model, kind, shortcut, device))
     }
 
     /// The parameters and BatchNorm statistics under PyTorch names.

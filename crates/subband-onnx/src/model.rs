@@ -32,6 +32,18 @@ pub struct Port {
     pub shape: Vec<Option<usize>>,
 }
 
+impl Port {
+    /// Which of the axes are height and width, where it takes images, of which the first axis counts: the last two, or the
+    /// second and third of images whose channels, four at most, come last.
+    pub(crate) fn spatial(&self) -> Option<[usize; 2]> {
+        match self.shape[..] {
+            [_, channels, _, width] if channels.is_some_and(|c| c <= 4) || width.is_none_or(|w| w > 4) => Some([2, 3]),
+            [_, _, _, Some(_)] => Some([1, 2]),
+            _ => None,
+        }
+    }
+}
+
 impl Model {
     /// Reads a file, and the files that hold its weights.
     ///
@@ -142,16 +154,14 @@ impl Model {
         let weights = &self.weights;
         let graph = self.proto.graph.as_mut().expect("checked when read");
         for input in &mut graph.input {
-            let channels = match port(input).shape[..] {
-                _ if weights.contains_key(input.name.as_deref().unwrap_or_default()) => continue,
-                [_, Some(channels), _, _] if channels <= 4 => Some(1),
-                [_, _, _, Some(channels)] if channels <= 4 => Some(3),
-                [_, _, _, _] => Some(1),
-                _ => None,
-            };
+            if weights.contains_key(input.name.as_deref().unwrap_or_default()) {
+                continue;
+            }
+            let spatial = port(input).spatial();
             let tensor = input.r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
             let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_mut()) else { continue };
-            let forgotten = shape.dim.iter_mut().enumerate().filter(|(axis, _)| Some(*axis) != channels);
+            let is_channels = |axis: usize| axis > 0 && spatial.is_some_and(|spatial| !spatial.contains(&axis));
+            let forgotten = shape.dim.iter_mut().enumerate().filter(|&(axis, _)| !is_channels(axis));
             forgotten.for_each(|(_, size)| *size = Default::default());
         }
         self

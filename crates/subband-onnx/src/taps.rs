@@ -119,17 +119,9 @@ fn shapes<'a>(
 /// `InvalidArgument` where an axis is open and no size was given, or one was that the model does not take.
 pub fn input_shape(model: &Model, size: Option<[usize; 2]>) -> Result<Vec<usize>> {
     let input = image_input(model)?;
-    let axes = input.shape.get(1..).unwrap_or_default();
-    let spatial = match axes {
-        [channels, height, width] if channels.is_some_and(|c| c <= 4) || width.is_none_or(|w| w > 4) => {
-            Some((1, 2, [*height, *width]))
-        }
-        [height, width, Some(_)] => Some((0, 1, [*height, *width])),
-        _ => None,
-    };
-    let mut shape = axes.to_vec();
-    if let (Some((row, column, sizes)), Some(size)) = (spatial, size) {
-        if sizes.iter().zip(size).any(|(fixed, size)| fixed.is_some_and(|fixed| fixed != size)) {
+    let mut shape = input.shape.clone();
+    if let (Some(spatial), Some(size)) = (input.spatial(), size) {
+        if spatial.iter().zip(size).any(|(&axis, size)| shape[axis].is_some_and(|fixed| fixed != size)) {
             return Err(Error::argument(format!(
                 "the model's input is {}: it does not take {} x {}",
                 show_shape(&input.shape),
@@ -137,11 +129,12 @@ pub fn input_shape(model: &Model, size: Option<[usize; 2]>) -> Result<Vec<usize>
                 size[1]
             )));
         }
-        (shape[row], shape[column]) = (Some(size[0]), Some(size[1]));
+        spatial.into_iter().zip(size).for_each(|(axis, size)| shape[axis] = Some(size));
     }
-    if spatial.is_some() && axes.len() == 3 && shape[0].is_none() {
-        shape[0] = Some(3);
+    if input.spatial().is_some() && shape[1].is_none() {
+        shape[1] = Some(3);
     }
+    let shape = shape.get(1..).unwrap_or_default();
     shape.iter().copied().collect::<Option<Vec<_>>>().filter(|shape| !shape.is_empty()).ok_or_else(|| {
         Error::argument(format!(
             "the model's input `{}` is {}: say its height and width with --input-size",

@@ -130,7 +130,7 @@ pub fn tune(
     let mut candidates = Vec::new();
     for tuning in tunings {
         let (profile, evaluation) = job.finish(&tuning, calibration, held_out)?;
-        let met = tuning.found.met && tuning.found.keeps(&config.budget, &evaluation.measured);
+        let met = tuning.found.met && config.budget.keeps(&evaluation.measured, tuning.found.price);
         candidates.push((tuning, profile, evaluation, met));
     }
     let one_rule = match (config.rule, candidates.last()) {

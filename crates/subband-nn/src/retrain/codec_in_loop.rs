@@ -92,13 +92,13 @@ impl CodecInLoop {
 
     /// Gives every one of `devices` a copy of the teacher.
     pub fn teach_on(&mut self, devices: &[Device]) {
+        let Some(teacher) = self.teachers.first().cloned() else {
+            return;
+        };
         for device in devices {
-            let Some(teacher) = self.teachers.first().filter(|_| self.teachers.iter().all(|t| t.device() != device))
-            else {
-                continue;
-            };
-            let copy = teacher.copy_on(device);
-            self.teachers.push(copy);
+            if self.teachers.iter().all(|known| known.device() != device) {
+                self.teachers.push(teacher.copy_on(device));
+            }
         }
     }
 

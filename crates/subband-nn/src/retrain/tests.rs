@@ -6,21 +6,14 @@ use subband::{Scratch, TapCalibrator, TapCodec, Wavelet};
 use super::codec_in_loop::{CodecInLoop, Position};
 use super::finish::retrain_on;
 use super::{RetrainConfig, SelectionMethod, StepGranularity};
-use crate::data::Dataset;
+use crate::data::{Dataset, made_up};
 use crate::network::{Network, NetworkKind, Shortcut};
 use crate::taps::Taps;
 use crate::tensor_map::TensorMap;
 use crate::train::{TrainConfig, train_on};
 
 fn images(count: usize) -> Dataset {
-    labelled(count, 0)
-}
-
-/// The same with the labels moved on by `shift`.
-fn labelled(count: usize, shift: u32) -> Dataset {
-    let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
-    let labels = (0..count as u32).map(|i| (i + shift) % 10).collect();
-    Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, labels).unwrap()
+    made_up(count, 0)
 }
 
 fn config(weights: &Path) -> RetrainConfig {
@@ -184,9 +177,9 @@ fn two_devices_learn_too() {
         crop_padding: 0,
         ..TrainConfig::default()
     };
-    let data = labelled(8, 0);
+    let data = images(8);
     let weights = train_on(&training, &data, &data, folder.path(), &Device::default(), &mut ()).unwrap().best_weights;
-    let data = labelled(8, 5);
+    let data = made_up(8, 5);
     let run = |folder: &tempfile::TempDir| {
         let mut config = config(&weights).with_lambda(0.1);
         config.training = TrainConfig { epochs: 8, ..training.clone() };

@@ -66,12 +66,12 @@ fn refit(norm: &mut BatchNorm, measured: NormStatistics, share: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::made_up;
     use crate::network::{NetworkKind, Shortcut};
     use burn::tensor::Device;
 
     fn images(count: usize) -> Dataset {
-        let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
-        Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, vec![0; count]).unwrap()
+        made_up(count, 0)
     }
 
     fn scores(network: &Network, data: &Dataset) -> Vec<f32> {

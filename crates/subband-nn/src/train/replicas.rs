@@ -219,7 +219,7 @@ fn worker_error(cause: MultiDeviceStepError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Dataset;
+    use crate::data::{Dataset, made_up};
     use crate::retrain::{RetrainConfig, SelectionMethod};
     use crate::tensor_map::TensorMap;
     use crate::train::{Sgd, TrainConfig};
@@ -227,9 +227,7 @@ mod tests {
     const AT: Position = Position { step: 3, epoch: 1.5, factor: 1.0, shard: 0 };
 
     fn images(count: usize) -> Dataset {
-        let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
-        let labels = (0..count as u32).map(|i| i % 10).collect();
-        Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, labels).unwrap()
+        made_up(count, 0)
     }
 
     fn devices(count: usize) -> Vec<Device> {

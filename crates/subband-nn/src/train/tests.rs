@@ -4,16 +4,14 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use super::{EpochMetrics, TrainConfig, train_on};
-use crate::data::Dataset;
+use crate::data::{Dataset, made_up};
 use crate::error::ErrorKind;
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::tensor_map::{Array, TensorMap};
 
 fn images(count: usize) -> Dataset {
-    let pixels = (0..count * 3072).map(|at| (at * 7919 % 251) as u8).collect();
-    let labels = (0..count as u32).map(|i| i % 10).collect();
-    Dataset::from_pixels("made-up", [3, 32, 32], 10, pixels, labels).unwrap()
+    made_up(count, 0)
 }
 
 fn config() -> TrainConfig {

@@ -1,7 +1,6 @@
 use super::budget::{Budget, Trial};
 use super::divergence_price::DivergencePrice;
 use crate::error::Result;
-use crate::measure::Measured;
 
 /// Where a search begins and how it goes on; all in units of strength.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +34,6 @@ impl Found {
     pub fn trial(&self) -> &Trial {
         self.trials.iter().find(|trial| trial.strength == self.best).expect("what is the best was measured")
     }
-
-    /// Whether outputs keep the budget, by themselves or since they are no further off than those of `best`, which does.
-    pub fn keeps(&self, budget: &Budget, measured: &Measured) -> bool {
-        let as_tried = matches!(budget, Budget::MaxDrop(_)) && measured.kl <= self.trial().measured.kl;
-        budget.keeps(measured, self.price) || self.met && as_tried
-    }
 }
 
 /// The most strength that keeps `budget`, with none below it that was tried and does not. Outputs of a finite number of inputs
@@ -65,7 +58,7 @@ pub(super) fn strongest(
             at = (most + stride).min(high);
             continue;
         }
-        let (kept, broken) = edge(&trials, |trial| budget.keeps(&trial.measured, price));
+        let (kept, broken) = edge(&trials, &|trial| budget.keeps(&trial.measured, price));
         let mut further = |from: f64, sign: f64| {
             let next = (from + sign * reach).clamp(low, high);
             reach *= 2.0;
@@ -88,25 +81,25 @@ pub(super) fn strongest(
 }
 
 /// The strongest of the trials that keep the budget before the first that does not, and that one.
-fn edge(trials: &[Trial], keeps: impl Fn(&Trial) -> bool) -> (Option<f64>, Option<f64>) {
-    let strengths = |wanted: bool| {
-        trials.iter().filter(|trial| keeps(trial) == wanted).map(|trial| trial.strength).collect::<Vec<_>>()
-    };
-    let broken = strengths(false).into_iter().min_by(f64::total_cmp);
-    let kept = strengths(true).into_iter().filter(|&kept| broken.is_none_or(|broken| kept < broken));
-    (kept.max_by(f64::total_cmp), broken)
+fn edge(trials: &[Trial], keeps: &dyn Fn(&Trial) -> bool) -> (Option<f64>, Option<f64>) {
+    let strengths =
+        |wanted: bool| trials.iter().filter(move |&trial| keeps(trial) == wanted).map(|trial| trial.strength);
+    let broken = strengths(false).min_by(f64::total_cmp);
+    let kept = strengths(true).filter(|&kept| broken.is_none_or(|broken| kept < broken)).max_by(f64::total_cmp);
+    (kept, broken)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Measured;
 
     /// A network whose divergence is the strength's exponential.
     fn run(start: f64, budget: f64, bounds: [f64; 2]) -> Found {
         let path = Path { start, stride: 0.5, tolerance: 0.01, bounds };
         strongest(path, &Budget::MaxKl(budget), &[], &mut |strength| {
             let measured = Measured { kl: strength.exp(), ..Measured::default() };
-            Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
+            Ok(Trial::made_up(strength, measured))
         })
         .unwrap()
     }
@@ -128,7 +121,7 @@ mod tests {
         let found = strongest(path, &Budget::MaxDrop(0.5), &[], &mut |strength| {
             let kl = (2.0 * strength).exp();
             let measured = Measured { kl, top1_drop_expected: Some(drop(kl, strength)), ..Measured::default() };
-            Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
+            Ok(Trial::made_up(strength, measured))
         })
         .unwrap();
         let edge = (1.0f64 / 60.0).ln() / 2.0;
@@ -140,7 +133,7 @@ mod tests {
             made += 1;
             let measured =
                 Measured { kl: (2.0 * strength).exp(), top1_drop_expected: Some(0.5), ..Measured::default() };
-            Ok(Trial { strength, measured, bits_per_value: None, output_mse: 0.0, labelled: 0, lost: 0, gained: 0 })
+            Ok(Trial::made_up(strength, measured))
         })
         .unwrap();
         assert!((again.best - edge).abs() < 0.3 && made < 9, "{} {made}", again.best);

@@ -47,21 +47,10 @@ mod tests {
     use crate::measure::Measured;
 
     fn price(found: &[(f64, f64)]) -> DivergencePrice {
-        let trials: Vec<Trial> = found
-            .iter()
-            .map(|&(kl, drop)| {
-                let measured = Measured { kl, top1_drop_expected: Some(drop), ..Measured::default() };
-                Trial {
-                    strength: 0.0,
-                    measured,
-                    bits_per_value: None,
-                    output_mse: 0.0,
-                    labelled: 0,
-                    lost: 0,
-                    gained: 0,
-                }
-            })
-            .collect();
+        let trial = |&(kl, drop): &(f64, f64)| {
+            Trial::made_up(0.0, Measured { kl, top1_drop_expected: Some(drop), ..Measured::default() })
+        };
+        let trials: Vec<Trial> = found.iter().map(trial).collect();
         DivergencePrice::of(trials.iter())
     }
 

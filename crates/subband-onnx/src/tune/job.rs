@@ -190,7 +190,7 @@ impl Job<'_, '_> {
             let profile = profile_of(model, self.network, &codings, calibration, options, self.progress)?;
             let found = evaluate(self.runnable, held_out, &profile, layout, &evaluation, self.progress)?;
             let masked = profile.taps().iter().any(|tap| tap.coding().mask.is_some());
-            if !drop_unused || !masked || tuning.found.keeps(&self.config.budget, &found.measured) {
+            if !drop_unused || !masked || self.config.budget.keeps(&found.measured, tuning.found.price) {
                 return Ok((profile, found));
             }
         }

@@ -102,10 +102,14 @@ pub(crate) fn decode_flat_rounds(
         let slots = tables.slots;
         // SAFETY: the `Isa` of a level only exists where the CPU has its features; the numbers were checked.
         match (lane_bits, isa.level()) {
-            (5, Level::Avx512) => return unsafe { avx512::flat::<2>(slots, states, numbers, words, end, tokens) },
-            (6, Level::Avx512) => return unsafe { avx512::flat::<4>(slots, states, numbers, words, end, tokens) },
-            (5, Level::Avx2) => return unsafe { avx2::flat::<4>(slots, states, numbers, words, end, tokens) },
-            (6, Level::Avx2) => return unsafe { avx2::flat::<8>(slots, states, numbers, words, end, tokens) },
+            (5, Level::Avx512) => {
+                return unsafe { avx512::gather::<2, true>(slots, states, numbers, words, end, tokens) };
+            }
+            (6, Level::Avx512) => {
+                return unsafe { avx512::gather::<4, true>(slots, states, numbers, words, end, tokens) };
+            }
+            (5, Level::Avx2) => return unsafe { avx2::gather::<4, true>(slots, states, numbers, words, end, tokens) },
+            (6, Level::Avx2) => return unsafe { avx2::gather::<8, true>(slots, states, numbers, words, end, tokens) },
             _ => {}
         }
     }

@@ -190,30 +190,14 @@ fn by_gathering<const VECTORS: usize>(
     unsafe { gather::<VECTORS, false>(std::slice::from_ref(slots), states, &[], words, end, tokens) }
 }
 
-/// As [`super::plain_flat`] with `8 * VECTORS` lanes.
+/// `8 * VECTORS` lanes: all with the slots of the first table, as [`super::plain`] has them, or each token with a table of its
+/// own, as [`super::plain_flat`] has them.
 ///
 /// # Safety
-/// The CPU has the features, and the numbers, as many as tokens, are of tables that are there.
-#[target_feature(enable = "avx2,popcnt")]
-pub(super) unsafe fn flat<const VECTORS: usize>(
-    tables: &[Slots],
-    states: &mut LaneStates,
-    numbers: &[u8],
-    words: &[u8],
-    end: &mut usize,
-    tokens: &mut [u8],
-) -> usize {
-    // SAFETY: the caller's.
-    unsafe { gather::<VECTORS, true>(tables, states, numbers, words, end, tokens) }
-}
-
-/// With the slots of all lanes from the first table, or those of each token from a table of its own.
-///
-/// # Safety
-/// As of [`flat`], if each has its own.
+/// The CPU has the features. If `FLAT`, the numbers, as many as tokens, are of tables that are there.
 #[target_feature(enable = "avx2,popcnt")]
 #[inline]
-unsafe fn gather<const VECTORS: usize, const FLAT: bool>(
+pub(super) unsafe fn gather<const VECTORS: usize, const FLAT: bool>(
     tables: &[Slots],
     states: &mut LaneStates,
     numbers: &[u8],
